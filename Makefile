@@ -1,0 +1,58 @@
+# kpi-stream: `make` lists what it can do.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Only the machine that makes the lock file has it; the project never needs it.
+PIP_TOOLS := pip-tools==7.6.2
+
+# A wheel folder of this machine's own must not decide what is locked or installed.
+unexport PIP_FIND_LINKS
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv lock lint format test demo bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY) ## Install kpi-stream and its tools, as locked, into .venv
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kpi-stream needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: ## Pin the newest versions that pyproject.toml allows in requirements.lock
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet $(PIP_TOOLS)
+	CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade \
+		--all-extras --allow-unsafe --generate-hashes --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file requirements.lock pyproject.toml
+
+lint: venv ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: venv ## Mend style and format where that is safe
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: venv lint ## Lint, then run every test (Kafka's own need java 17 and mvn)
+	$(BIN)/python -m pytest -q
+
+demo: venv ## Watch KPIs, alerts and gauges live, with a broker in memory
+	$(BIN)/kpi-stream demo
+
+bench: venv ## Measure throughput
+	$(BIN)/python -m tests.bench
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
