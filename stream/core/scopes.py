@@ -1,0 +1,192 @@
+"""The figures of every agent, team, queue, channel, campaign and site: sums over buckets.
+
+A scope's sums are a cache over the rows, derived by what the row's dimensions name. Work counts
+for the scope the event names; service (what callers met) counts for the queue, and above it by
+the queue, so that a team's service level is its queue's and an abandoned call has a team too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.core.kpis import ScopeKind
+from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
+from stream.core.rows import Dims, Ints, grown
+
+NOBODY: Final = 0
+_FIRST_CAPACITY: Final = 64
+_LEG_COLUMNS: Final = slice(WORK_COLUMNS, WORK_COLUMNS + len(SERVICE))
+_FIRST_LEG_COLUMNS: Final = slice(WORK_COLUMNS + len(SERVICE), COLUMNS)
+_WORK: Final = slice(0, WORK_COLUMNS)
+_UNCOUNTED: Final = 2
+_SERVICE_GROUPS: Final[Mapping[ScopeKind, list[tuple[int, slice]]]] = {
+    "agent": [],
+    "queue": [(1, _LEG_COLUMNS)],
+    "team": [(1, _FIRST_LEG_COLUMNS)],
+    "channel": [(1, _FIRST_LEG_COLUMNS)],
+    "campaign": [(1, _FIRST_LEG_COLUMNS)],
+    "site": [(1, _FIRST_LEG_COLUMNS)],
+}
+_MASKS: Final = ("touched", "rolled", "unjudged", "urgent")
+Masks = npt.NDArray[np.uint64]
+
+
+def scope_ids(
+    kind: ScopeKind, dims: Dims, queue_teams: Mapping[str, str]
+) -> tuple[str | None, str | None]:
+    """Whom a row's work and whom its service counts for, among scopes of `kind`."""
+    mapped = queue_teams.get(dims.queue) if dims.queue is not None else None
+    if kind == "agent":
+        return dims.agent, None
+    if kind == "team":
+        return dims.team if dims.team is not None else mapped, mapped
+    named: str | None = getattr(dims, kind)
+    return named, named
+
+
+class ScopeTable:
+    """All scopes of one kind in one partition.
+
+    `sums` is [bucket, slot, column]; slot 0 is nobody and collects what counts for no one.
+    `touched` and `rolled` are bits per window: changed by an event, or by a minute's passing,
+    since the last reading. `unjudged`: the same since the goals were last looked at. `urgent`:
+    a verdict changed, the reading waits for nothing.
+    """
+
+    def __init__(self, kind: ScopeKind, windows: int, queue_teams: Mapping[str, str]) -> None:
+        """No scopes yet."""
+        self.kind = kind
+        self.windows = windows
+        self.ids: list[str | None] = [None]
+        self.slots: dict[str, int] = {}
+        self.sums: Ints = np.zeros((1, _FIRST_CAPACITY, COLUMNS), dtype=np.int64)
+        self.touched: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
+        self.rolled: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
+        self.unjudged: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
+        self.urgent: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
+        self.stagger: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self.teams: dict[int, tuple[int, str]] = {}
+        self._queue_teams = queue_teams
+        self._references: list[int] = [1]
+        self._free: list[int] = []
+        self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 3), dtype=np.int64)
+        self._groups = [(0, _WORK), *_SERVICE_GROUPS[kind]]
+        self._group_of_column: Ints = np.full(COLUMNS, _UNCOUNTED, dtype=np.int64)
+        for group, columns in self._groups:
+            self._group_of_column[columns] = group
+
+    @property
+    def capacity(self) -> int:
+        """How many slots the arrays hold; parallel arrays elsewhere follow it."""
+        return len(self.touched)
+
+    def join(self, index: int, dims: Dims) -> None:
+        """Makes known whom the dimensions with `index` count for."""
+        if index >= len(self._by_dims):
+            self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
+        for group, name in enumerate(scope_ids(self.kind, dims, self._queue_teams)):
+            self._by_dims[index, group] = NOBODY if name is None else self._slot(name)
+
+    def leave(self, index: int) -> list[int]:
+        """Undoes `join`; returns the slots that nothing refers to any more, not yet freed."""
+        gone = []
+        for slot in self._by_dims[index].tolist():
+            if slot != NOBODY:
+                self._references[slot] -= 1
+                if not self._references[slot]:
+                    gone.append(slot)
+        self._by_dims[index] = NOBODY
+        return gone
+
+    def free(self, slot: int) -> None:
+        """Makes a slot that nothing refers to available for another scope."""
+        name = self.ids[slot]
+        assert name is not None and not self._references[slot], "only unused slots are freed"
+        assert not self.sums[:, slot].any(), "a scope without rows has no sums"
+        del self.slots[name]
+        self.ids[slot] = None
+        self.teams.pop(slot, None)
+        for name in _MASKS:
+            getattr(self, name)[slot] = 0
+        self._free.append(slot)
+
+    def add(self, bucket: Ints, dims: Ints, column: Ints, value: Ints) -> None:
+        """Adds single contributions, each to the scope that its dimensions and column name."""
+        slot = self._by_dims[dims, self._group_of_column[column]]
+        flat = (bucket * self.capacity + slot) * COLUMNS + column
+        np.add.at(self.sums.reshape(-1), flat, value)
+
+    def touch(self, dims: Ints, mask: int) -> None:
+        """Notes that an event changed the windows in `mask` for the scopes of these dims."""
+        for group, _ in self._groups:
+            slots = self._by_dims[dims, group]
+            self.touched[slots] |= np.uint64(mask)
+            self.unjudged[slots] |= np.uint64(mask)
+
+    def move(self, measures: Ints, dims: Ints, source: int, target: int, changed: int) -> None:
+        """Moves whole rows from bucket `source` to `target` (0 is outside and keeps no sums)."""
+        for group, columns in self._groups:
+            slots = self._by_dims[dims, group]
+            order = np.argsort(slots, kind="stable")
+            ordered = slots[order]
+            starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+            unique = ordered[starts]
+            sums = np.add.reduceat(measures[order][:, columns], starts, axis=0)
+            if source:
+                self.sums[source, unique, columns] -= sums
+            if target:
+                self.sums[target, unique, columns] += sums
+            self.rolled[unique] |= np.uint64(changed)
+            self.unjudged[unique] |= np.uint64(changed)
+
+    def need_buckets(self, count: int) -> None:
+        """Makes room for `count` buckets."""
+        if count > len(self.sums):
+            self.sums = grown(self.sums, count + 2)
+
+    def window_sums(self, buckets: Sequence[int], slots: Ints) -> Ints:
+        """The measures' sums of each slot over `buckets`: [slot, column]."""
+        total = np.zeros((len(slots), COLUMNS), dtype=np.int64)
+        for bucket in buckets:
+            total += self.sums[bucket, slots]
+        return total
+
+    def note_team(self, index: int, team: str, at_ms: int) -> None:
+        """An agent's team is that of its latest event; of two at once, the later name."""
+        slot = int(self._by_dims[index, 0])
+        if slot != NOBODY and (at_ms, team) > self.teams.get(slot, (-1, "")):
+            self.teams[slot] = (at_ms, team)
+
+    def team(self, slot: int) -> str | None:
+        """The team of an agent, or of a team itself."""
+        if self.kind == "team":
+            return self.ids[slot]
+        latest = self.teams.get(slot)
+        return latest[1] if latest else None
+
+    def _slot(self, name: str) -> int:
+        slot = self.slots.get(name)
+        if slot is None:
+            slot = self._free.pop() if self._free else self._extend()
+            self.slots[name] = slot
+            self.ids[slot] = name
+            self.stagger[slot] = crc32(name.encode())
+            self._references[slot] = 0
+        self._references[slot] += 1
+        return slot
+
+    def _extend(self) -> int:
+        slot = len(self.ids)
+        self.ids.append(None)
+        self._references.append(0)
+        if slot >= self.capacity:
+            capacity = 2 * self.capacity
+            self.sums = grown(self.sums, capacity, axis=1)
+            for name in (*_MASKS, "stagger"):
+                setattr(self, name, grown(getattr(self, name), capacity))
+        return slot

@@ -1,0 +1,193 @@
+"""Holds every scope to its goals, and keeps the alerts that are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.core.alerts import AlertState, Transition, step, withdraw
+from stream.core.buckets import Buckets
+from stream.core.goals import Goal, Judgement, Verdict, judge
+from stream.core.kpis import ColumnTerms, Form
+from stream.core.rows import Ints, grown
+from stream.core.scopes import ScopeTable
+
+
+class AlertKey(NamedTuple):
+    """An alert's place: one goal and one scope id."""
+
+    goal: str
+    scope_id: str
+
+
+class Announcement(NamedTuple):
+    """A transition with all that a reader needs to act on it."""
+
+    goal: Goal | None
+    key: AlertKey
+    team: str | None
+    judgement: Judgement | None
+    transition: Transition
+
+
+class Watched(NamedTuple):
+    """One goal, the table and window where its figures stand, and its KPI's columns."""
+
+    goal: Goal
+    table: ScopeTable
+    window: int
+    form: Form
+
+    def judge(
+        self, scope_id: str, team: str | None, numerator: int, denominator: int
+    ) -> Judgement:
+        """The verdict for one scope on its exact fraction."""
+        return judge(self.goal, self.goal.terms_for(scope_id, team), numerator, denominator)
+
+    def fractions(self, buckets: Buckets, slots: Ints) -> Iterator[tuple[int, int, int]]:
+        """Each slot with its KPI's exact numerator and denominator."""
+        sums = self.table.window_sums(buckets.of_window(self.window), slots)
+        numerators = _weighted(sums, self.form.numerator).tolist()
+        denominators = _weighted(sums, self.form.denominator).tolist()
+        return zip(slots.tolist(), numerators, denominators, strict=True)
+
+
+class Verdicts:
+    """The goals of one partition: last verdicts, alert states, and which states changed.
+
+    No verdict is given before `open` is set: a partition first has to catch up.
+    """
+
+    def __init__(
+        self, goals: Sequence[Goal], tables: Mapping[str, ScopeTable], windows: Sequence[str]
+    ) -> None:
+        """Watches the goals whose scope and window this partition keeps."""
+        self.open = False
+        self.states: dict[str, dict[str, AlertState]] = {}
+        self.changed: set[AlertKey] = set()
+        self.watched = {
+            goal.name: Watched(
+                goal, tables[goal.scope], windows.index(goal.window), goal.kpi.form(goal.scope)
+            )
+            for goal in goals
+            if goal.scope in tables and goal.window in windows
+        }
+        self._codes: dict[str, npt.NDArray[np.int8]] = {
+            name: np.zeros(watched.table.capacity, dtype=np.int8)
+            for name, watched in self.watched.items()
+        }
+
+    def judge(self, buckets: Buckets, now_ms: int) -> list[Announcement]:
+        """Judges what changed since last time, and returns the transitions.
+
+        A new verdict marks its scope's window in `ScopeTable.urgent`, so that its reading goes
+        out at once.
+        """
+        announcements = self._withdraw_removed(now_ms)
+        for watched in self.watched.values():
+            announcements += self._judge_goal(watched, buckets, now_ms)
+        for watched in self.watched.values():
+            watched.table.unjudged[:] = 0
+        return announcements
+
+    def of_window(self, kind: str, window: int) -> list[Watched]:
+        """The goals that are judged on scopes of `kind` over the window with that index."""
+        goals = self.watched.values() if self.open else ()
+        return [w for w in goals if w.goal.scope == kind and w.window == window]
+
+    def restore(self, key: AlertKey, state: AlertState) -> None:
+        """Puts back a stored alert."""
+        self.states.setdefault(key.goal, {})[key.scope_id] = state
+
+    def state(self, key: AlertKey) -> AlertState | None:
+        """The alert under way at `key`, if any."""
+        return self.states.get(key.goal, {}).get(key.scope_id)
+
+    def forget(self, table: ScopeTable, slot: int) -> None:
+        """Clears the verdicts of a scope that is gone; its alerts end at the next judgement."""
+        for name, watched in self.watched.items():
+            if watched.table is table and slot < len(self._codes[name]):
+                self._codes[name][slot] = Verdict.NO_DATA
+
+    def _withdraw_removed(self, now_ms: int) -> list[Announcement]:
+        """Ends the stored alerts whose goal is no longer configured."""
+        removed = [
+            AlertKey(goal, scope_id)
+            for goal in self.states.keys() - self.watched.keys()
+            for scope_id in self.states[goal]
+        ]
+        self.changed.update(removed)
+        return [
+            Announcement(None, key, None, None, withdraw(self._drop(key), now_ms))
+            for key in removed
+        ]
+
+    def _judge_goal(
+        self, watched: Watched, buckets: Buckets, now_ms: int
+    ) -> Iterator[Announcement]:
+        goal, table, bit = watched.goal, watched.table, np.uint64(1 << watched.window)
+        codes, states = self._sized_codes(watched), self.states.get(goal.name, {})
+        for scope_id in [name for name in states if name not in table.slots]:
+            yield from self._step(watched, scope_id, None, watched.judge(scope_id, None, 0, 0), now_ms)
+        slots = self._slots_to_judge(watched, states)
+        for slot, numerator, denominator in watched.fractions(buckets, slots):
+            scope_id = table.ids[slot] or ""
+            team = table.team(slot)
+            judgement = watched.judge(scope_id, team, numerator, denominator)
+            if codes[slot] != judgement.verdict:
+                codes[slot] = judgement.verdict
+                table.urgent[slot] |= bit
+            if judgement.verdict is Verdict.MISSED or scope_id in states:
+                yield from self._step(watched, scope_id, team, judgement, now_ms)
+
+    def _step(
+        self, watched: Watched, scope_id: str, team: str | None, judgement: Judgement, now_ms: int
+    ) -> Iterator[Announcement]:
+        key = AlertKey(watched.goal.name, scope_id)
+        new, transition = step(self.state(key), judgement, watched.goal, scope_id, now_ms)
+        if transition is None:
+            return
+        self.changed.add(key)
+        if new is None:
+            self._drop(key)
+        else:
+            self.restore(key, new)
+        slot = watched.table.slots.get(scope_id)
+        if slot is not None:
+            watched.table.urgent[slot] |= np.uint64(1 << watched.window)
+        yield Announcement(watched.goal, key, team, judgement, transition)
+
+    def _drop(self, key: AlertKey) -> AlertState:
+        state = self.states[key.goal].pop(key.scope_id)
+        if not self.states[key.goal]:
+            del self.states[key.goal]
+        return state
+
+    def _slots_to_judge(self, watched: Watched, states: Mapping[str, AlertState]) -> Ints:
+        """What changed, and the pending alerts, which time alone can make fire."""
+        table = watched.table
+        changed = np.flatnonzero(table.unjudged & np.uint64(1 << watched.window))
+        waiting = [
+            table.slots[scope_id]
+            for scope_id, state in states.items()
+            if state.status == "pending" and scope_id in table.slots
+        ]
+        slots = np.union1d(changed, np.array(waiting, dtype=np.int64))
+        return slots[slots > 0]
+
+    def _sized_codes(self, watched: Watched) -> npt.NDArray[np.int8]:
+        codes = self._codes[watched.goal.name]
+        if len(codes) < watched.table.capacity:
+            codes = self._codes[watched.goal.name] = grown(codes, watched.table.capacity)
+        return codes
+
+
+def _weighted(sums: Ints, terms: ColumnTerms) -> Ints:
+    """The weighted sum of some columns, for every slot."""
+    total = np.zeros(len(sums), dtype=np.int64)
+    for column, weight in terms:
+        total += sums[:, column] * weight
+    return total
