@@ -1,0 +1,280 @@
+"""Settings: `kpi-stream.yaml` and `KPI_STREAM_*`, validated whole before anything starts.
+
+The environment wins over the file; nested names are joined by two underscores
+(`KPI_STREAM_METRICS__PORT=9200`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
+from stream.core.measures import Threshold, Thresholds
+from stream.core.windows import Window, parse_window
+
+SETTINGS_FILE: Final = "kpi-stream.yaml"
+GOALS_FILE: Final = "goals.yaml"
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
+    """All that is wrong with a file, one readable line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keeps the lines in `faults`."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def parse_duration_ms(value: object) -> object:
+    """Milliseconds from `500ms`, `20s`, `1m30s`, `2h`; anything else is passed on unchanged."""
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+        message = f"{value!r}: expected a duration such as '20s' or '1m30s'"
+        raise ValueError(message)
+    return round(sum(float(number) * _UNIT_MS[unit] for number, unit in parts))
+
+
+def _require_unit(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
+        message = f"{value!r}: a duration needs a unit, such as '20s'"
+        raise ValueError(message)
+    return parse_duration_ms(value)
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        message = f"{name!r}: not a time zone of the IANA data base, such as 'Europe/Berlin'"
+        raise ValueError(message) from error
+    return name
+
+
+def _check_window(name: str) -> str:
+    parse_window(name)
+    return name
+
+
+def _check_kpi(name: str) -> str:
+    if name not in CATALOGUE:
+        message = f"{name!r}: no such KPI; `kpi-stream kpis` lists them"
+        raise ValueError(message)
+    return name
+
+
+DurationMs = Annotated[int, BeforeValidator(_require_unit), Field(ge=0, le=31 * 86_400_000)]
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+WindowName = Annotated[str, AfterValidator(_check_window)]
+KpiName = Annotated[str, AfterValidator(_check_kpi)]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
+
+
+class Strict(BaseModel):
+    """A part of the settings: unknown names are faults, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Topics(Strict):
+    """The topics' names."""
+
+    interactions: TopicName = "interactions"
+    surveys: TopicName = "surveys"
+    agent_facts: TopicName = "agent-facts"
+    kpis: TopicName = "kpis"
+    alerts: TopicName = "alerts"
+    dead_letters: TopicName = "dead-letters"
+
+    @model_validator(mode="after")
+    def _differ(self) -> Topics:
+        names = list(self.model_dump().values())
+        if len(set(names)) < len(names):
+            message = "two topics have the same name"
+            raise ValueError(message)
+        return self
+
+
+class Queue(Strict):
+    """One queue: the team it belongs to, and its thresholds where they differ."""
+
+    team: str | None = None
+    service_level: DurationMs | None = None
+    short_abandon: DurationMs | None = None
+
+
+class Shown(Strict):
+    """The allow-list of gauges: everything for 10,000 agents would be 650,000 series."""
+
+    scopes: tuple[ScopeKind, ...] = SCOPE_KINDS
+    windows: tuple[WindowName, ...] = ("15m", "1h", "today")
+    kpis: tuple[KpiName, ...] = tuple(CATALOGUE)
+
+
+class Metrics(Strict):
+    """Where `/metrics` and `/health` are, and what they show. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9_464
+    show: Shown = Shown()
+
+
+class Security(Strict):
+    """How to reach a Kafka that demands TLS or SASL."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Security:
+        if self.protocol.startswith("SASL") and not (self.username and self.password):
+            message = f"protocol {self.protocol} needs a username and a password"
+            raise ValueError(message)
+        if (self.cert_file is None) != (self.key_file is None):
+            message = "cert_file and key_file go together"
+            raise ValueError(message)
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of a worker."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KPI_STREAM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+    )
+
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "kpi-stream"
+    broker: Annotated[str, Field(pattern=r"^[^\s/,]+:\d+(,[^\s/,]+:\d+)*$")] = "127.0.0.1:9092"
+    topics: Topics = Topics()
+    partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
+    replication: Annotated[int, Field(ge=1, le=10)] = 1
+    time: Literal["live", "replay"] = "live"
+    timezone: ZoneName = "UTC"
+    windows: Annotated[tuple[WindowName, ...], Field(min_length=1, max_length=60)] = (
+        "15m",
+        "1h",
+        "8h",
+        "today",
+        "7d",
+    )
+    service_level: DurationMs = 20_000
+    short_abandon: DurationMs = 5_000
+    queues: dict[str, Queue] = {}
+    skew: DurationMs = 300_000
+    late_to_dead_letters: bool = False
+    flush_interval: Annotated[DurationMs, Field(ge=10, le=60_000)] = 200
+    delivery: Literal["at_least_once"] = "at_least_once"
+    instance: str | None = None
+    metrics: Metrics = Metrics()
+    security: Security = Security()
+
+    @field_validator("windows")
+    @classmethod
+    def _unique(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(windows)) < len(windows):
+            message = "a window is named twice"
+            raise ValueError(message)
+        return windows
+
+    @model_validator(mode="after")
+    def _shown_windows_exist(self) -> Settings:
+        if "show" in self.metrics.model_fields_set:
+            missing = set(self.metrics.show.windows) - set(self.windows)
+            if missing and "windows" in self.metrics.show.model_fields_set:
+                message = f"metrics.show.windows names windows that are not kept: {sorted(missing)}"
+                raise ValueError(message)
+        return self
+
+    def parsed_windows(self) -> tuple[Window, ...]:
+        """The windows, in the settings' order."""
+        zone = ZoneInfo(self.timezone)
+        return tuple(parse_window(name, zone) for name in self.windows)
+
+    def thresholds(self) -> Thresholds:
+        """Every queue's service level thresholds."""
+        default = Threshold(self.service_level, self.short_abandon)
+        own = {
+            name: Threshold(
+                default.answer_ms if queue.service_level is None else queue.service_level,
+                default.short_abandon_ms if queue.short_abandon is None else queue.short_abandon,
+            )
+            for name, queue in self.queues.items()
+        }
+        return Thresholds(default, {name: t for name, t in own.items() if t != default})
+
+    def queue_teams(self) -> dict[str, str]:
+        """Which team answers for which queue."""
+        return {name: queue.team for name, queue in self.queues.items() if queue.team}
+
+
+def load_settings(folder: Path | None = None, **overrides: Any) -> Settings:
+    """The settings from `folder`'s file, the environment and `overrides` (which win).
+
+    Raises:
+        Faults: all of them at once, each naming its setting.
+    """
+    file = (folder or Path()) / SETTINGS_FILE
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, file)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        raise Faults([_explain(fault) for fault in error.errors()]) from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise Faults([f"{file}: not readable as settings: {error}"]) from error
+
+
+def _explain(fault: Any) -> str:
+    """One fault as a line: where, then what is wrong there."""
+    place = ".".join(str(part) for part in fault["loc"]) or "(as a whole)"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "no such setting"
+    return f"setting {place!r}: {message}"

@@ -1,0 +1,192 @@
+"""`goals.yaml`: read, validated whole, and mapped into goals of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from stream.config import DurationMs, Faults, KpiName, Strict, WindowName
+from stream.core.goals import Goal, Severity, Target, Terms, parse_target
+from stream.core.kpis import CATALOGUE, Kpi, ScopeKind
+
+GOALS_MAX = 500
+
+
+class TermsEntry(Strict):
+    """What may be said for everybody, and again for one team or one id."""
+
+    target: str | None = None
+    clear: str | None = None
+    warn: str | None = None
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class Overrides(Strict):
+    """Terms of single teams and ids; what they leave out is as for everybody."""
+
+    team: dict[str, TermsEntry] = {}
+    agent: dict[str, TermsEntry] = {}
+    id: dict[str, TermsEntry] = {}
+
+
+class GoalEntry(TermsEntry):
+    """One goal, as it is written."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    purpose: Annotated[str, Field(min_length=1, max_length=500)]
+    kpi: KpiName
+    scope: ScopeKind = "agent"
+    window: WindowName
+    target: str
+    hold: Annotated[DurationMs, Field(alias="for")] = 0
+    severity: Severity = "warning"
+    evidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    what_to_do: Annotated[str, Field(max_length=1_000)] | None = None
+    overrides: Overrides = Overrides()
+
+
+class GoalFile(Strict):
+    """The whole file: goals, and who leads which team."""
+
+    goals: Annotated[list[GoalEntry], Field(max_length=GOALS_MAX)] = []
+    leads: dict[str, str] = {}
+
+
+def load_goals(file: Path, windows: tuple[str, ...]) -> tuple[tuple[Goal, ...], dict[str, str]]:
+    """The goals in `file` and the team leads; none where there is no such file.
+
+    Raises:
+        Faults: all of them at once, each naming its goal.
+    """
+    if not file.exists():
+        return (), {}
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Faults([f"{file}: not YAML: {error}"]) from error
+    try:
+        parsed = GoalFile.model_validate(raw)
+    except ValidationError as error:
+        raise Faults([_explain(fault, raw) for fault in error.errors()]) from error
+    faults = [*_repeated_names(parsed)]
+    goals = []
+    for entry in parsed.goals:
+        found = _Mapper(entry, windows)
+        goals.append(found.goal())
+        faults += [f"goal {entry.name!r}: {fault}" for fault in found.faults]
+    if faults:
+        raise Faults(faults)
+    return tuple(goal for goal in goals if goal is not None), parsed.leads
+
+
+def _repeated_names(parsed: GoalFile) -> Iterator[str]:
+    names = [goal.name for goal in parsed.goals]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"goal {name!r}: there are {names.count(name)} goals of this name"
+
+
+def _explain(fault: Any, raw: Any) -> str:
+    """From the outside in: which goal, which of its fields, what is wrong."""
+    place = list(fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "no such field"
+    if place[:1] == ["goals"] and len(place) > 1:
+        entry = raw["goals"][place[1]]
+        name = entry.get("name") if isinstance(entry, dict) else None
+        subject = f"goal {name!r}" if name else f"goal no. {place[1] + 1}"
+        inside = ".".join(str(part) for part in place[2:])
+        return f"{subject}: {inside}: {message}" if inside else f"{subject}: {message}"
+    return f"goals file: {'.'.join(str(part) for part in place) or '(as a whole)'}: {message}"
+
+
+class _Mapper:
+    """Maps one entry into a goal and collects what is wrong on the way."""
+
+    def __init__(self, entry: GoalEntry, windows: tuple[str, ...]) -> None:
+        self.entry = entry
+        self.kpi: Kpi = CATALOGUE[entry.kpi]
+        self.faults: list[str] = []
+        if entry.window not in windows:
+            self.faults.append(f"window: {entry.window!r} is not kept; kept are {list(windows)}")
+        if entry.scope not in self.kpi.scopes:
+            given = sorted(self.kpi.scopes)
+            self.faults.append(f"kpi: {entry.kpi!r} is not given for a {entry.scope}; it is for {given}")
+        if entry.evidence is not None and self.kpi.shape != "rate":
+            self.faults.append(f"evidence: {entry.kpi!r} is a {self.kpi.shape}, not a rate")
+
+    def goal(self) -> Goal | None:
+        """The goal, or None where there is a fault."""
+        entry = self.entry
+        terms = self._terms(entry, None, "")
+        by_team = self._overrides(entry.overrides.team, terms, "team")
+        by_id = self._overrides(entry.overrides.id, terms, "id")
+        by_id |= self._overrides(entry.overrides.agent, terms, "agent")
+        if entry.overrides.agent and entry.scope != "agent":
+            self.faults.append(f"overrides.agent: the goal is for a {entry.scope}; use 'id'")
+        if self.faults or terms is None:
+            return None
+        return Goal(
+            name=entry.name,
+            purpose=entry.purpose,
+            kpi=self.kpi,
+            scope=entry.scope,
+            window=entry.window,
+            terms=terms,
+            what_to_do=entry.what_to_do or self.kpi.when_missed,
+            for_ms=entry.hold,
+            severity=entry.severity,
+            evidence=entry.evidence,
+            by_team=by_team,
+            by_id=by_id,
+        )
+
+    def _overrides(
+        self, entries: dict[str, TermsEntry], base: Terms | None, kind: str
+    ) -> dict[str, Terms]:
+        if base is None:
+            return {}
+        found = {
+            name: self._terms(entry, base, f"overrides.{kind}.{name}.")
+            for name, entry in entries.items()
+        }
+        return {name: terms for name, terms in found.items() if terms is not None}
+
+    def _terms(self, entry: TermsEntry, base: Terms | None, place: str) -> Terms | None:
+        """The entry's terms, with `base` where it says nothing."""
+        target = self._target(entry.target, f"{place}target") or (base and base.target)
+        if target is None:
+            return None
+        moved = entry.target is not None and base is not None
+        clear = self._beyond(entry.clear, target, f"{place}clear")
+        warn = self._beyond(entry.warn, target, f"{place}warn")
+        inherited = base if base is not None and not moved else None
+        return Terms(
+            target=target,
+            clear=clear or (inherited.clear if inherited else None),
+            warn=warn or (inherited.warn if inherited else None),
+            min_samples=entry.min_samples or (base.min_samples if base else 1),
+        )
+
+    def _target(self, text: str | None, place: str) -> Target | None:
+        if text is None:
+            return None
+        try:
+            return parse_target(text, self.kpi)
+        except ValueError as error:
+            self.faults.append(f"{place} {error}")
+            return None
+
+    def _beyond(self, text: str | None, target: Target, place: str) -> Target | None:
+        """A bound on the good side of the target: `clear`, `warn`."""
+        bound = self._target(text, place)
+        if bound is None:
+            return None
+        if bound.at_least != target.at_least or not target.holds(bound.bound):
+            self.faults.append(f"{place} {text!r}: has to lie beyond the target {target}")
+            return None
+        return bound
