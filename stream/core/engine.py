@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from stream.core.alerts import AlertState
 from stream.core.buckets import OUTSIDE, Buckets
 from stream.core.events import Event, event_time_ms, kind_of
-from stream.core.goals import Goal
-from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, Thresholds, contribute
 from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, Ints, RowKey, RowStore, dims_of, event_digest
 from stream.core.scopes import ScopeTable
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
 from stream.core.windows import MINUTE_MS, Window, ceil_minute, retention_minutes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream.core.alerts import AlertState
+    from stream.core.goals import Goal
+    from stream.core.kpis import ScopeKind
 
 LATE: Final = "late"
 EARLY: Final = "early"
@@ -49,8 +52,9 @@ class Applied(NamedTuple):
 
 
 class Engine:
-    """The state of one partition. Not thread-safe; nothing in it waits, reads a clock or fails
-    on an event that passed validation.
+    """The state of one partition. Not thread-safe.
+
+    Nothing in it waits, reads a clock or fails on an event that passed validation.
     """
 
     def __init__(self, rules: Rules) -> None:

@@ -6,11 +6,13 @@ samples. Sources are named with each definition; where vendors disagree, the var
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from stream.core.measures import COLUMN, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ScopeKind = Literal["agent", "team", "queue", "channel", "campaign", "site"]
 SCOPE_KINDS: Final[tuple[ScopeKind, ...]] = (
@@ -78,9 +80,6 @@ class Kpi:
         level = f"wait<={limits.answer_ms}ms," if self.name == "service_level" else ""
         per = ",per-queue" if varied else ""
         return f"{self.name}/{self.version}:{level}{short}{per},by-end"
-
-
-
 
 
 class Form(NamedTuple):

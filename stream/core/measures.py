@@ -9,11 +9,13 @@ scopes above the queue. Definitions: `kpis.py`, which divides them at read time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stream.core.events import Event, Interaction, Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WORK: Final = (
     "legs",
@@ -130,7 +132,7 @@ def _milliseconds(threshold: Threshold, which: int) -> int:
 
 
 def contribute(event: Event, thresholds: Thresholds, entries: list[int]) -> None:
-    """Appends the event's non-zero contributions to `entries`: column, value, column, value, …"""
+    """Appends the event's contributions to `entries`, flat: a column, its value, and so on."""
     if type(event) is Interaction:
         _contribute_work(event, entries)
         if event.direction == "inbound" or event.direction is None:

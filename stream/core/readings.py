@@ -8,24 +8,28 @@ longest-waiting first. A key that empties gets one empty reading, then a tombsto
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.buckets import Buckets
-from stream.core.goals import Judgement
 from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of, ratio
 from stream.core.rows import Ints, grown
-from stream.core.scopes import Masks, ScopeTable
-from stream.core.verdicts import Verdicts
 from stream.core.windows import MINUTE_MS, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream.core.buckets import Buckets
+    from stream.core.goals import Judgement
+    from stream.core.scopes import Masks, ScopeTable
+    from stream.core.verdicts import Verdicts
 
 READINGS_PER_FLUSH_MAX: Final = 2_000
 _NEVER: Final = -(10**15)
 _ALL: Final = np.uint64(2**60 - 1)
+Flags = npt.NDArray[np.bool_]
 
 
 class Figure(NamedTuple):
@@ -74,7 +78,7 @@ class Readings:
     def __init__(
         self, windows: Sequence[Window], tables: Mapping[ScopeKind, ScopeTable], verdicts: Verdicts
     ) -> None:
-        """Nothing was shown yet. While `settling`, everything is due that is not of this instant."""
+        """Nothing was shown yet. While `settling`, all is due that is not of this instant."""
         self._windows = windows
         self._tables = tables
         self._verdicts = verdicts
@@ -138,8 +142,7 @@ class Readings:
                     team=team,
                     figures=tuple(_figure(form, row) for form in self._forms[kind]),
                     judgements=tuple(
-                        (w.goal.name, w.judge(scope_id, team, *w.form.fraction(row)))
-                        for w in goals
+                        (w.goal.name, w.judge(scope_id, team, *w.form.fraction(row))) for w in goals
                     ),
                     empty=not any(row),
                 )
@@ -195,19 +198,21 @@ class Readings:
 
     def _is_due(
         self, table: ScopeTable, shown: _Shown, index: int, window: Window, now_ms: int
-    ) -> npt.NDArray[np.bool_]:
+    ) -> Flags:
         bit, emitted = np.uint64(1 << index), shown.emitted_ms[index]
         touched, rolled = (table.touched & bit) != 0, (table.rolled & bit) != 0
         urgent = (table.urgent & bit) != 0
         if self.settling:
             stale = ((shown.shown & bit) != 0) & (emitted < now_ms)
-            return touched | rolled | urgent | stale
+            settled: Flags = touched | rolled | urgent | stale
+            return settled
         length_ms = window.length_minutes * MINUTE_MS
         by_event = now_ms - emitted >= max(1_000, length_ms // 900)
         step_ms = max(MINUTE_MS, length_ms // 60)
         offset = table.stagger % step_ms
         by_time = (now_ms + offset) // step_ms != (emitted + offset) // step_ms
-        return urgent | (touched & by_event) | ((rolled | touched) & by_time)
+        due: Flags = urgent | (touched & by_event) | ((rolled | touched) & by_time)
+        return due
 
     def _sized(self, kind: ScopeKind) -> _Shown:
         shown, capacity = self._shown[kind], self._tables[kind].capacity

@@ -10,16 +10,19 @@ Python objects once, and everything else is done for a whole block.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.events import Event, Kind
 from stream.core.measures import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream.core.events import Event, Kind
 
 Ints = npt.NDArray[np.int64]
 
@@ -130,7 +133,7 @@ class RowStore:
             row = self.open(RowKey(minute, int(self.segment[row]) + 1, dims))
         pane.ids.add(digest)
         self.ids[row] += digest
-        if at_ms > self.latest_ms[row]:
+        if at_ms > self.latest_ms[row]:  # noqa: PLR1730 - max() would store for every event
             self.latest_ms[row] = at_ms
         return row
 
@@ -184,7 +187,8 @@ class RowStore:
     def release_dims(self, index: int) -> None:
         """Makes the place of dimensions without rows free for others."""
         dims = self.dims[index]
-        assert dims is not None and not self.dims_rows[index], "only orphans are released"
+        assert dims is not None, "only interned dimensions are released"
+        assert not self.dims_rows[index], "only orphans are released"
         del self._dims_lookup[dims]
         self.dims[index] = None
         self._free_dims.append(index)

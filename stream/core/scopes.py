@@ -7,16 +7,19 @@ the queue, so that a team's service level is its queue's and an abandoned call h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
 from stream.core.rows import Dims, Ints, grown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream.core.kpis import ScopeKind
 
 NOBODY: Final = 0
 _FIRST_CAPACITY: Final = 64
@@ -106,7 +109,8 @@ class ScopeTable:
     def free(self, slot: int) -> None:
         """Makes a slot that nothing refers to available for another scope."""
         name = self.ids[slot]
-        assert name is not None and not self._references[slot], "only unused slots are freed"
+        assert name is not None, "only a named slot is freed"
+        assert not self._references[slot], "only an unused slot is freed"
         assert not self.sums[:, slot].any(), "a scope without rows has no sums"
         del self.slots[name]
         self.ids[slot] = None

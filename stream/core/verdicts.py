@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.core.alerts import AlertState, Transition, step, withdraw
-from stream.core.buckets import Buckets
 from stream.core.goals import Goal, Judgement, Verdict, judge
-from stream.core.kpis import ColumnTerms, Form
 from stream.core.rows import Ints, grown
-from stream.core.scopes import ScopeTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from stream.core.buckets import Buckets
+    from stream.core.kpis import ColumnTerms, Form, ScopeKind
+    from stream.core.scopes import ScopeTable
 
 
 class AlertKey(NamedTuple):
@@ -41,9 +44,7 @@ class Watched(NamedTuple):
     window: int
     form: Form
 
-    def judge(
-        self, scope_id: str, team: str | None, numerator: int, denominator: int
-    ) -> Judgement:
+    def judge(self, scope_id: str, team: str | None, numerator: int, denominator: int) -> Judgement:
         """The verdict for one scope on its exact fraction."""
         return judge(self.goal, self.goal.terms_for(scope_id, team), numerator, denominator)
 
@@ -62,7 +63,7 @@ class Verdicts:
     """
 
     def __init__(
-        self, goals: Sequence[Goal], tables: Mapping[str, ScopeTable], windows: Sequence[str]
+        self, goals: Sequence[Goal], tables: Mapping[ScopeKind, ScopeTable], windows: Sequence[str]
     ) -> None:
         """Watches the goals whose scope and window this partition keeps."""
         self.open = False
@@ -131,7 +132,8 @@ class Verdicts:
         goal, table, bit = watched.goal, watched.table, np.uint64(1 << watched.window)
         codes, states = self._sized_codes(watched), self.states.get(goal.name, {})
         for scope_id in [name for name in states if name not in table.slots]:
-            yield from self._step(watched, scope_id, None, watched.judge(scope_id, None, 0, 0), now_ms)
+            nothing = watched.judge(scope_id, None, 0, 0)
+            yield from self._step(watched, scope_id, None, nothing, now_ms)
         slots = self._slots_to_judge(watched, states)
         for slot, numerator, denominator in watched.fractions(buckets, slots):
             scope_id = table.ids[slot] or ""

@@ -58,7 +58,7 @@ def parse_window(name: str, zone: ZoneInfo = _UTC) -> Window:
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", name)
     minutes = int(match[1]) * _UNIT_MINUTES[match[2]] if match else 0
     if not 0 < minutes <= WINDOW_MINUTES_MAX:
-        message = f"window {name!r}: expected 'today', or a length such as '15m', '8h', '7d' (≤ 92d)"
+        message = f"window {name!r}: expected 'today', or a length up to 92d such as '15m' or '8h'"
         raise ValueError(message)
     return Window(name, minutes)
 
