@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -74,7 +75,7 @@ class Interaction(Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
     units: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     sale_minor: Money | None = None
     cost_minor: Money | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)] | None = None
     failure_source: Text | None = None
     detected_by: Text | None = None
     tenure_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
@@ -118,6 +119,7 @@ class Survey(Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
 
 Event = Interaction | Survey
 _TYPES: Final[dict[Kind, type[Event]]] = {"interaction": Interaction, "survey": Survey}
+_TIME_FIELDS: Final[dict[Kind, str]] = {"interaction": "ended_at", "survey": "answered_at"}
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -162,10 +164,13 @@ def from_mapping(fields: dict[str, Any]) -> Event:
         ValueError: naming the field and what is wrong with it.
     """
     kind = fields.get("type")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         message = f"`$.type`: expected 'interaction' or 'survey', got {kind!r}"
         raise ValueError(message)
-    return msgspec.convert({k: v for k, v in fields.items() if k != "type"}, _TYPES[kind])
+    event = msgspec.convert({k: v for k, v in fields.items() if k != "type"}, _TYPES[kind])
+    if fault := _untimely(event):
+        raise ValueError(fault)
+    return event
 
 
 class EventDecoder:
@@ -182,13 +187,17 @@ class EventDecoder:
         self._event = msgspec.json.Decoder(_TYPES[kind])
         self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._fields = frozenset(_TYPES[kind].__struct_fields__)
+        self._time = attrgetter(_TIME_FIELDS[kind])
 
     def decode(self, raw: bytes | None) -> Event | Refusal | Ignored:
         """The event in `raw`, or why it is none. Never raises, whatever `raw` holds."""
         try:
-            return self._event.decode(raw)  # type: ignore[arg-type]
+            event = self._event.decode(raw)  # type: ignore[arg-type]
         except (*_DECODE_ERRORS, TypeError):
             return self._explain(raw)
+        if type(self._time(event)) is not int and (fault := _untimely(event)):
+            return Refusal("invalid", fault)
+        return event
 
     def _explain(self, raw: bytes | None) -> Event | Refusal | Ignored:
         if raw is None:
@@ -206,6 +215,8 @@ class EventDecoder:
         except _DECODE_ERRORS as error:
             reason = "version" if str(error).endswith("`$.v`") else "invalid"
             return Refusal(reason, str(error))
+        if fault := _untimely(event):
+            return Refusal("invalid", fault)
         self._count_unknown(unknown)
         return event
 
@@ -213,6 +224,13 @@ class EventDecoder:
         for name in names:
             room = name in self.unknown_fields or len(self.unknown_fields) < UNKNOWN_NAMES_MAX
             self.unknown_fields[name[:TEXT_MAX] if room else "(other)"] += 1
+
+
+def _untimely(event: Event) -> str | None:
+    """What is wrong with the event's time: the range of a text is beyond what its type can say."""
+    if 0 <= event_time_ms(event) <= TIME_MS_MAX:
+        return None
+    return f"Expected a time from 1970 to 2100 - at `$.{_TIME_FIELDS[kind_of(event)]}`"
 
 
 def _names_other_phase(phase: msgspec.Raw | None) -> bool:

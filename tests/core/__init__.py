@@ -1,0 +1,1 @@
+"""Tests of the core, without Kafka, HTTP, clock or randomness."""
