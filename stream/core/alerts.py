@@ -9,11 +9,14 @@ longer proven, changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stream.core.goals import Goal, Judgement, Verdict
+
+if TYPE_CHECKING:
+    from stream.core.kpis import ScopeKind
 
 Status = Literal["pending", "firing"]
 Change = Literal["pending", "firing", "cancelled", "resolved", "ended_no_data", "withdrawn"]
@@ -37,6 +40,7 @@ class AlertState:
     since_ms: int
     fired_ms: int | None
     alert_id: str
+    scope: ScopeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,9 @@ def _begin(
         return None, None
     name = alert_id(goal.name, goal.scope, scope_id, goal.window, now_ms)
     if goal.for_ms:
-        state = AlertState("pending", now_ms, None, name)
+        state = AlertState("pending", now_ms, None, name, goal.scope)
         return state, Transition("pending", "goal_missed", state, now_ms)
-    state = AlertState("firing", now_ms, now_ms, name)
+    state = AlertState("firing", now_ms, now_ms, name, goal.scope)
     return state, Transition("firing", "goal_missed", state, now_ms)
 
 
@@ -100,5 +104,5 @@ def _while_pending(
         return None, Transition("cancelled", reasons[judgement.verdict], state, now_ms)
     if now_ms - state.since_ms < goal.for_ms:
         return state, None
-    fired = AlertState("firing", state.since_ms, now_ms, state.alert_id)
+    fired = replace(state, status="firing", fired_ms=now_ms)
     return fired, Transition("firing", "missed_long_enough", fired, now_ms)

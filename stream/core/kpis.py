@@ -96,6 +96,19 @@ class Form(NamedTuple):
             sum(sums[column] * weight for column, weight in self.denominator),
         )
 
+    def columns_of(
+        self, sums: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The same over many scopes at once: `sums` is [scope, column]."""
+        return _weighted(sums, self.numerator), _weighted(sums, self.denominator)
+
+
+def _weighted(sums: npt.NDArray[np.int64], terms: ColumnTerms) -> npt.NDArray[np.int64]:
+    total = np.zeros(len(sums), dtype=np.int64)
+    for column, weight in terms:
+        total += sums[:, column] * weight
+    return total
+
 
 def ratio(numerator: int, denominator: int, kpi: Kpi) -> float | int | None:
     """The KPI's value from its two exact sums; `None` where the denominator is not positive."""

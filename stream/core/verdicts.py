@@ -51,9 +51,8 @@ class Watched(NamedTuple):
     def fractions(self, buckets: Buckets, slots: Ints) -> Iterator[tuple[int, int, int]]:
         """Each slot with its KPI's exact numerator and denominator."""
         sums = self.table.window_sums(buckets.of_window(self.window), slots)
-        numerators = _weighted(sums, self.form.numerator).tolist()
-        denominators = _weighted(sums, self.form.denominator).tolist()
-        return zip(slots.tolist(), numerators, denominators, strict=True)
+        numerators, denominators = self.form.columns_of(sums)
+        return zip(slots.tolist(), numerators.tolist(), denominators.tolist(), strict=True)
 
 
 class Verdicts:
@@ -106,6 +105,10 @@ class Verdicts:
     def state(self, key: AlertKey) -> AlertState | None:
         """The alert under way at `key`, if any."""
         return self.states.get(key.goal, {}).get(key.scope_id)
+
+    def codes(self, goal: str) -> npt.NDArray[np.int8]:
+        """The last verdict on every slot, as `Verdict` numbers them."""
+        return self._sized_codes(self.watched[goal])
 
     def forget(self, table: ScopeTable, slot: int) -> None:
         """Clears the verdicts of a scope that is gone; its alerts end at the next judgement."""
@@ -185,11 +188,3 @@ class Verdicts:
         if len(codes) < watched.table.capacity:
             codes = self._codes[watched.goal.name] = grown(codes, watched.table.capacity)
         return codes
-
-
-def _weighted(sums: Ints, terms: ColumnTerms) -> Ints:
-    """The weighted sum of some columns, for every slot."""
-    total = np.zeros(len(sums), dtype=np.int64)
-    for column, weight in terms:
-        total += sums[:, column] * weight
-    return total

@@ -1,0 +1,5 @@
+"""`python -m stream` is `kpi-stream`."""
+
+from stream.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""The commands of `kpi-stream`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from stream import __version__
+from stream.adapters import AdapterError, TimedEvent, load_adapter, read_events
+from stream.compute import compute as compute_readings
+from stream.config import GOALS_FILE, SETTINGS_FILE, Faults, Settings, load_settings
+from stream.core.events import epoch_ms
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS
+from stream.core.readings import Reading
+from stream.core.windows import parse_window
+from stream.goalfile import load_goals
+from stream.kafka.codec import reading_fields
+from stream.kafka.topology import TopologyError
+from stream.replay import replay as replay_events
+from stream.worker import run as run_worker
+
+_SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
+_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+config_option = click.option(
+    "--config",
+    type=_FOLDER,
+    default=Path(),
+    help=f"Folder of {SETTINGS_FILE} and {GOALS_FILE} (default: this one).",
+)
+adapter_option = click.option(
+    "--adapter", required=True, help="MODULE:FUNCTION or PATH.py:FUNCTION that yields events."
+)
+files_argument = click.argument("files", nargs=-1, required=True, type=_FILE)
+
+
+class Instant(click.ParamType):
+    """RFC 3339 with an offset, or integer epoch milliseconds."""
+
+    name = "instant"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Epoch milliseconds."""
+        if isinstance(value, int):
+            return value
+        try:
+            if value.isdigit():
+                return int(value)
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r}: expected RFC 3339 with an offset, or epoch ms", param, ctx)
+        if at.tzinfo is None:
+            self.fail(f"{value!r}: which time zone? Add an offset, such as +02:00", param, ctx)
+        return epoch_ms(at)
+
+
+def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """What a person can mend is said in lines of their own and exits 1, without a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except Faults as faults:
+            for fault in faults.faults:
+                click.echo(fault, err=True)
+            sys.exit(1)
+        except (TopologyError, AdapterError) as error:
+            click.echo(f"kpi-stream: {error}", err=True)
+            sys.exit(1)
+
+    return wrapped
+
+
+@click.group()
+@click.version_option(__version__, prog_name="kpi-stream")
+@click.option("--verbose", is_flag=True, help="Say more.")
+def main(*, verbose: bool) -> None:
+    """Rolling KPIs, goal alerts and live gauges from contact-centre events."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+    )
+    logging.getLogger("stream").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("faust").setLevel(logging.INFO if verbose else logging.ERROR)
+
+
+@main.command()
+@config_option
+@clear_errors
+def worker(config: Path) -> None:
+    """Run the Faust worker until SIGINT or SIGTERM."""
+    settings = load_settings(config)
+    goals, leads = load_goals(config / GOALS_FILE, settings.windows)
+    run_worker(settings, goals, leads)
+
+
+@main.command()
+@files_argument
+@adapter_option
+@click.option("--speed", default="max", help="Event time per wall time, such as 60x, or max.")
+@click.option("--from", "from_ms", type=Instant(), help="Leave out events before this instant.")
+@click.option("--until", "until_ms", type=Instant(), help="End at this instant, exactly.")
+@config_option
+@clear_errors
+def replay(  # noqa: PLR0913 - options of a command
+    files: tuple[Path, ...],
+    adapter: str,
+    speed: str,
+    from_ms: int | None,
+    until_ms: int | None,
+    config: Path,
+) -> None:
+    """Send files to the topics in the order of event time, with clock records."""
+    settings = load_settings(config, time="replay")
+    factor = _parse_speed(speed)
+    events = [
+        event
+        for event in read_events(load_adapter(adapter), files)
+        if (from_ms is None or event.at_ms >= from_ms)
+        and (until_ms is None or event.at_ms < until_ms)
+    ]
+    console = Console(stderr=True)
+    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("replay", total=len(events))
+        asyncio.run(
+            replay_events(
+                settings,
+                events,
+                until_ms=until_ms,
+                speed=factor,
+                progress=lambda count: bar.advance(task, count),
+            )
+        )
+    click.echo(f"replayed {len(events)} events")
+
+
+@main.command()
+@files_argument
+@adapter_option
+@click.option("--as-of", "as_of_ms", required=True, type=Instant(), help="The instant.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPE_KINDS))
+@click.option("--window", "windows", multiple=True, help="Such as 1h or today; repeat for more.")
+@click.option("--format", "form", default="jsonl", type=click.Choice(["table", "jsonl"]))
+@config_option
+@clear_errors
+def compute(  # noqa: PLR0913 - options of a command
+    files: tuple[Path, ...],
+    adapter: str,
+    as_of_ms: int,
+    scopes: tuple[str, ...],
+    windows: tuple[str, ...],
+    form: str,
+    config: Path,
+) -> None:
+    """Compute all KPIs of files at an instant, without Kafka. Refuses nothing as late."""
+    settings = _with_windows(config, windows)
+    events: list[TimedEvent] = read_events(load_adapter(adapter), files)
+    readings = compute_readings(
+        settings, events, as_of_ms, scopes or SCOPE_KINDS, windows or settings.windows
+    )
+    if form == "jsonl":
+        for reading in readings:
+            click.echo(orjson.dumps(reading_fields(reading)))
+    else:
+        Console().print(_table(list(readings)))
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER, default=Path())
+@clear_errors
+def check(folder: Path) -> None:
+    """Validate goals and settings in FOLDER; prints all faults at once and exits 1."""
+    faults: list[str] = []
+    windows = Settings.model_fields["windows"].default
+    try:
+        windows = load_settings(folder).windows
+    except Faults as found:
+        faults += found.faults
+    goals: tuple[Any, ...] = ()
+    try:
+        goals, _ = load_goals(folder / GOALS_FILE, windows)
+    except Faults as found:
+        faults += found.faults
+    if faults:
+        raise Faults(faults)
+    named = [name for name in (SETTINGS_FILE, GOALS_FILE) if (folder / name).exists()]
+    click.echo(f"{' and '.join(named) or 'defaults'}: good; {len(goals)} goals")
+
+
+@main.command()
+def kpis() -> None:
+    """List the KPI catalogue."""
+    for kpi in CATALOGUE.values():
+        better = {"up": "higher is better", "down": "lower is better", "none": "no direction"}
+        click.echo(f"{click.style(kpi.name, bold=True)} [{kpi.unit}, {better[kpi.direction]}]")
+        click.echo(f"  for:     {', '.join(s for s in SCOPE_KINDS if s in kpi.scopes)}")
+        click.echo(f"  formula: {kpi.formula}")
+        click.echo(f"  purpose: {kpi.purpose}")
+        click.echo(f"  missed:  {kpi.when_missed}")
+        click.echo(f"  source:  {kpi.source}")
+
+
+def _parse_speed(speed: str) -> float | None:
+    if speed == "max":
+        return None
+    match = _SPEED.fullmatch(speed)
+    if not match or float(match[1]) <= 0:
+        raise click.BadParameter(f"{speed!r}: expected 'max' or a factor such as '60x'")
+    return float(match[1])
+
+
+def _with_windows(config: Path, windows: tuple[str, ...]) -> Settings:
+    """The settings with the windows asked for, which need not be configured ones."""
+    for name in windows:
+        try:
+            parse_window(name)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return load_settings(config, **({"windows": windows} if windows else {}))
+
+
+def _table(readings: list[Reading]) -> Table:
+    table = Table(title=None)
+    names = list(dict.fromkeys(figure.kpi.name for r in readings for figure in r.figures))
+    for name in ("scope", "id", "window", *names):
+        table.add_column(name)
+    for reading in readings:
+        cells = {f.kpi.name: _cell(f.value, f.samples) for f in reading.figures}
+        row = (reading.scope, reading.scope_id, reading.window)
+        table.add_row(*row, *(cells.get(name, "") for name in names))
+    return table
+
+
+def _cell(value: float | None, samples: int) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g} ({samples})" if isinstance(value, float) else str(value)

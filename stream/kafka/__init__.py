@@ -1,0 +1,1 @@
+"""The shell around the engine: Faust, Kafka, delivery and recovery."""

@@ -1,0 +1,244 @@
+"""The Faust app: one agent folds record blocks into partitions, one loop per partition flushes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import faust
+from faust.types import TP
+
+from stream.kafka.blocks import BlockSchema, BlockTransport
+from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError, RebalancedError
+from stream.kafka.partition import PartitionStage, Site
+from stream.kafka.recovery import read_changelog
+from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
+
+log = logging.getLogger(__name__)
+
+LAST_FLUSH_TIMEOUT_S: Final = 5.0
+_FULL_PAUSE_S: Final = 0.05
+Now = Callable[[], int]
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970 UTC; the engine itself never asks."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition this worker owns, with its flush loop and what is known of its progress."""
+
+    stage: PartitionStage
+    committed_at: float
+    moved_at: float
+    lag: int = 0
+    task: asyncio.Task[None] | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ends: dict[TP, int] = field(default_factory=dict)
+    ready: bool = False
+
+
+class KpiApp(faust.App):
+    """Faust, with our transport, our table and our offsets."""
+
+    def __init__(self, site: Site, now: Now = wall_clock_ms) -> None:
+        """`now` is asked by the flush loop only."""
+        settings = site.settings
+        self.settings = settings
+        self.site = site
+        self.now = now
+        self.owned: dict[int, Owned] = {}
+        self.delivery: Delivery | None = None
+        self.failure: BaseException | None = None
+        super().__init__(
+            settings.app,
+            broker=";".join(f"kafka://{server}" for server in settings.broker.split(",")),
+            store="memory://",
+            autodiscover=False,
+            web_enabled=False,
+            web_tables_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_buffer_maxsize=4,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            broker_max_poll_records=5_000,
+            broker_session_timeout=10.0,
+            broker_rebalance_timeout=10.0,
+            broker_heartbeat_interval=2.0,
+            consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_group_instance_id=settings.instance,
+            Table=RowTable,
+            TableManager=RowTableManager,
+        )
+        self._declare()
+
+    def _declare(self) -> None:
+        topology = self.site.topology
+        self.rows = self.Table(TABLE_NAME, partitions=topology.partitions)
+        self.rows.attach(self.restore)
+        blocks = self.topic(*topology.inputs, schema=BlockSchema(), internal=False)
+        self.agent(blocks, name="fold", concurrency=1)(self.fold)
+        self.on_partitions_revoked.connect(self._on_revoked)
+
+    def _new_transport(self) -> BlockTransport:
+        return BlockTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> BlockTransport:
+        return BlockTransport(self.conf.broker_producer, self)
+
+    def _create_directories(self) -> None:
+        """None: nothing is kept on this machine."""
+
+    async def fold(self, stream: Any) -> None:
+        """Counts block after block. Anything it raises is a broken invariant and ends the worker.
+
+        Faust would acknowledge and skip what an agent raises on (faust-streaming#189, #315).
+        """
+        async for event in stream.events():
+            message = event.message
+            owned = self.owned.get(message.partition)
+            if owned is None or message.generation_id != self.consumer_generation_id:
+                continue
+            while owned.stage.is_full and not owned.stop.is_set():
+                await asyncio.sleep(_FULL_PAUSE_S)
+            try:
+                owned.stage.apply(message.topic, message.value)
+            except Exception as error:
+                await self.fail(error)
+                raise
+
+    async def restore(self, partitions: set[int]) -> None:
+        """Brings back the state of the partitions this worker now owns, all at the same time."""
+        await self._release()
+        self.delivery = AtLeastOnce(self.producer.client, self.consumer)
+        began = time.monotonic()
+        try:
+            stages = await asyncio.gather(*(self._recover(number) for number in partitions))
+            for stage in stages:
+                ends = await self._ends(stage.number)
+                owned = Owned(stage, time.monotonic(), time.monotonic(), ends=ends)
+                self.owned[stage.number] = owned
+                owned.task = asyncio.create_task(self._flush_loop(owned))
+        except Exception as error:
+            await self.fail(error)
+            raise
+        self.site.telemetry.recovery_seconds.set(time.monotonic() - began)
+
+    async def fail(self, error: BaseException) -> None:
+        """Ends the worker with a reason; its supervisor starts it again."""
+        if self.failure is None:
+            self.failure = error
+            log.error("partition work failed, the worker stops: %s", error, exc_info=error)
+            await self.crash(error)
+
+    async def _recover(self, number: int) -> PartitionStage:
+        stage = PartitionStage(self.site, number)
+        stored = await read_changelog(self.settings, self.site.topology.changelog, number)
+        stage.restore(stored)
+        return stage
+
+    async def _ends(self, number: int) -> dict[TP, int]:
+        """Where the inputs of a partition ended when it was taken over."""
+        places = [TP(topic, number) for topic in self.site.topology.inputs]
+        return {tp: end or 0 for tp, end in (await self.consumer.highwaters(*places)).items()}
+
+    async def _flush_loop(self, owned: Owned) -> None:
+        """Flushes at the interval, events or none, so that windows roll on idle partitions."""
+        interval_s = self.settings.flush_interval / 1000
+        try:
+            while not owned.stop.is_set():
+                began = time.monotonic()
+                try:
+                    await self._flush(owned)
+                except RebalancedError as error:
+                    log.warning("%s; its tail will be read again", error)
+                    await owned.stop.wait()
+                pause = max(0.0, interval_s - (time.monotonic() - began))
+                try:
+                    await asyncio.wait_for(owned.stop.wait(), timeout=pause)
+                except TimeoutError:
+                    continue
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must not go on
+            if not owned.stop.is_set():
+                await self.fail(error)
+
+    async def _flush(self, owned: Owned) -> None:
+        await self._note_progress(owned)
+        assert self.delivery is not None, "the flush starts after recovery"
+        began = time.monotonic()
+        now_ms = self.now() if self.settings.time == "live" else None
+        flush = owned.stage.freeze(now_ms)
+        if flush.rows or flush.outputs:
+            await self.delivery.deliver(flush)
+            self.site.telemetry.flush_seconds.observe(time.monotonic() - began)
+        owned.committed_at = time.monotonic()
+
+    async def _note_progress(self, owned: Owned) -> None:
+        """Measures the lag. Verdicts begin once what stood in the topics at the start is counted."""
+        number, telemetry = str(owned.stage.number), self.site.telemetry
+        done = {tp: await self._done(owned.stage, tp) for tp in owned.ends}
+        lags = {tp: max(0, self.consumer.highwater(tp) - done[tp]) for tp in done}
+        if sum(lags.values()) < owned.lag or not any(lags.values()):
+            owned.moved_at = time.monotonic()
+        owned.lag = sum(lags.values())
+        if not owned.ready and all(done[tp] >= end for tp, end in owned.ends.items()):
+            owned.ready = True
+            owned.stage.engine.begin_judging()
+        if not owned.stop.is_set():
+            for tp, lag in lags.items():
+                telemetry.lag.labels(topic=tp.topic, partition=number).set(lag)
+            telemetry.rows.labels(partition=number).set(len(owned.stage.engine.rows))
+            telemetry.ready.labels(partition=number).set(owned.ready)
+            age_s = time.monotonic() - owned.committed_at
+            telemetry.commit_age.labels(partition=number).set(age_s)
+
+    async def _done(self, stage: PartitionStage, tp: TP) -> int:
+        """The first offset not counted; markers of transactions hold offsets and no record."""
+        counted, delivered = stage.included.get(tp.topic, 0), self.consumer.delivered.get(tp, 0)
+        if counted < delivered:
+            return counted
+        return max(counted, await self.consumer.position(tp) or 0)
+
+    async def _on_revoked(self, revoked: set[TP], **_: Any) -> None:
+        del revoked  # aiokafka revokes all of them at every rebalance
+        await self._release()
+
+    async def _release(self) -> None:
+        """Gives all partitions up: no more gauges, a last flush, then nothing is kept."""
+        given_up, self.owned = self.owned, {}
+        self.site.telemetry.forget_partitions()
+        for owned in given_up.values():
+            owned.stop.set()
+        tasks = [owned.task for owned in given_up.values() if owned.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_FLUSH_TIMEOUT_S)
+        await asyncio.gather(*(self._last_flush(o) for o in given_up.values()))
+
+    async def _last_flush(self, owned: Owned) -> None:
+        if owned.task is not None and not owned.task.done():
+            owned.task.cancel()
+            return
+        if self.failure is None and owned.stage.is_dirty:
+            try:
+                await asyncio.wait_for(self._flush(owned), LAST_FLUSH_TIMEOUT_S)
+            except (DeliveryError, TimeoutError) as error:
+                log.warning(
+                    "partition %d: the last flush was not committed, its tail will be read "
+                    "again: %s",
+                    owned.stage.number,
+                    error,
+                )
+
+    async def on_stop(self) -> None:
+        """A graceful stop flushes first."""
+        await self._release()
+        await super().on_stop()

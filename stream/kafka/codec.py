@@ -1,0 +1,197 @@
+"""What the worker writes to Kafka, apart from rows: JSON by orjson, one function per record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from msgspec import Struct, convert
+
+from stream.core.alerts import AlertState
+from stream.core.goals import Judgement
+from stream.core.kpis import definitions
+from stream.core.measures import Thresholds
+from stream.core.readings import Reading, ReadingKey
+from stream.core.verdicts import AlertKey, Announcement
+from stream.core.windows import MINUTE_MS
+
+ALERT: Final = b"a"
+CHECKPOINT_KEY: Final = b"c"
+CHECKPOINT_FORMAT: Final = 1
+DETAIL_MAX: Final = 500
+
+
+class Checkpoint(Struct, kw_only=True):
+    """What a partition's stored state includes; one record, written with every flush.
+
+    `offsets`: per input topic, the first offset not included. `layouts`: the measure ids by
+    which rows were written, by fingerprint. `since_ms`: measures that began later than the rest.
+    """
+
+    format: int
+    now_ms: int
+    revision: int
+    offsets: dict[str, int]
+    clocks: dict[str, int]
+    layouts: dict[str, list[str]]
+    since_ms: dict[str, int] = {}
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """The checkpoint record's value."""
+    return orjson.dumps({name: getattr(checkpoint, name) for name in checkpoint.__struct_fields__})
+
+
+def decode_checkpoint(value: bytes) -> Checkpoint:
+    """The checkpoint in `value`."""
+    return convert(orjson.loads(value), Checkpoint)
+
+
+def encode_alert_key(key: AlertKey) -> bytes:
+    """The changelog key of an alert's state."""
+    return ALERT + orjson.dumps(list(key))
+
+
+def decode_alert_key(raw: bytes) -> AlertKey:
+    """The alert that a changelog key names."""
+    return AlertKey(*orjson.loads(raw[1:]))
+
+
+def encode_alert_state(state: AlertState) -> bytes:
+    """An alert's state, for the changelog."""
+    return orjson.dumps([getattr(state, field.name) for field in fields(state)])
+
+
+def decode_alert_state(value: bytes) -> AlertState:
+    """An alert's state from the changelog."""
+    return AlertState(*orjson.loads(value))
+
+
+def iso(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    whole, part = divmod(at_ms, 1000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{part:03}Z"
+
+
+def kpi_key(key: ReadingKey | Reading) -> bytes:
+    """The key of the `kpis` topic: scope/id/window."""
+    return f"{key.scope}/{key.scope_id}/{key.window}".encode()
+
+
+def reading_fields(reading: Reading) -> dict[str, Any]:
+    """A reading's own part, the same on the topic and from `kpi-stream compute`."""
+    return {
+        "scope": reading.scope,
+        "id": reading.scope_id,
+        "window": reading.window,
+        "as_of": iso(reading.as_of_ms),
+        "kpis": {
+            figure.kpi.name: {"value": figure.value, "samples": figure.samples}
+            for figure in reading.figures
+        },
+    }
+
+
+class ReadingCodec:
+    """Encodes readings for the `kpis` topic; definitions are looked up once per queue."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        """`thresholds` are named in the definitions."""
+        self._thresholds = thresholds
+        self._definitions: dict[tuple[str, str], dict[str, str]] = {}
+
+    def encode(self, reading: Reading, revision: int, offsets: Mapping[str, int]) -> bytes:
+        """The reading with its window, definitions, goals, and the input offsets it includes."""
+        names = self._names(reading)
+        record = reading_fields(reading)
+        for name, figure in record["kpis"].items():
+            figure["definition"] = names[name]
+        record |= {
+            "v": 1,
+            "from": iso(reading.from_minute * MINUTE_MS),
+            "to": iso(reading.to_minute * MINUTE_MS),
+            "team": reading.team,
+            "revision": revision,
+            "offsets": offsets,
+            "goals": {name: _goal_fields(judgement) for name, judgement in reading.judgements},
+        }
+        return orjson.dumps(record)
+
+    def _names(self, reading: Reading) -> dict[str, str]:
+        place = (reading.scope, reading.scope_id if reading.scope == "queue" else "")
+        names = self._definitions.get(place)
+        if names is None:
+            names = definitions(reading.scope, reading.scope_id, self._thresholds)
+            self._definitions[place] = names
+        return names
+
+
+def _goal_fields(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "verdict": judgement.verdict.word,
+        "target": str(judgement.terms.target),
+        "amber": judgement.amber,
+    }
+
+
+def alert_topic_key(announcement: Announcement) -> bytes:
+    """The key of the `alerts` topic: scope/id/goal."""
+    scope, key = announcement.transition.alert.scope, announcement.key
+    return f"{scope}/{key.scope_id}/{key.goal}".encode()
+
+
+def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) -> bytes:
+    """A transition with all that its reader needs: who, what, since when, how sure, what to do."""
+    goal, judgement, transition = (
+        announcement.goal,
+        announcement.judgement,
+        announcement.transition,
+    )
+    alert = transition.alert
+    record: dict[str, Any] = {
+        "v": 1,
+        "alert_id": alert.alert_id,
+        "goal": announcement.key.goal,
+        "scope": alert.scope,
+        "id": announcement.key.scope_id,
+        "state": transition.change,
+        "reason": transition.reason,
+        "at": iso(transition.at_ms),
+        "since": iso(alert.since_ms),
+        "fired_at": None if alert.fired_ms is None else iso(alert.fired_ms),
+        "team": announcement.team,
+        "lead": leads.get(announcement.team or ""),
+    }
+    if goal is not None:
+        record |= {
+            "kpi": goal.kpi.name,
+            "unit": goal.kpi.unit,
+            "window": goal.window,
+            "severity": goal.severity,
+            "purpose": goal.purpose,
+            "what_to_do": goal.what_to_do,
+        }
+    if judgement is not None:
+        record |= {
+            "verdict": judgement.verdict.word,
+            "value": judgement.value,
+            "samples": judgement.samples,
+            "target": str(judgement.terms.target),
+        }
+    return orjson.dumps(record)
+
+
+def dead_letter_headers(
+    reason: str, detail: str, topic: str, partition: int, offset: int
+) -> list[tuple[str, bytes]]:
+    """Why and from where a record was refused."""
+    return [
+        ("kpi-reason", reason.encode()),
+        ("kpi-detail", detail[:DETAIL_MAX].encode(errors="replace")),
+        ("kpi-topic", topic.encode()),
+        ("kpi-partition", str(partition).encode()),
+        ("kpi-offset", str(offset).encode()),
+    ]

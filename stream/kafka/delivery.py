@@ -1,0 +1,108 @@
+"""How a partition's flush reaches Kafka: one interface, one implementation per promise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+
+from stream.kafka.blocks import BlockConsumer
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class DeliveryError(Exception):
+    """A flush did not reach Kafka; nothing of it counts as committed."""
+
+
+class RebalancedError(DeliveryError):
+    """The group moved on before the offsets were committed: another worker reads the tail."""
+
+
+class Outgoing(NamedTuple):
+    """One record to be written."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(slots=True)
+class Flush:
+    """A partition's frozen output: bytes only, so that the next block may change the state.
+
+    `rows`, then `outputs`, then `states`, then `offsets` reach Kafka, in this order.
+    """
+
+    partition: int
+    rows: dict[TP, list[Outgoing]] = field(default_factory=dict)
+    outputs: dict[TP, list[Outgoing]] = field(default_factory=dict)
+    states: dict[TP, list[Outgoing]] = field(default_factory=dict)
+    offsets: dict[TP, int] = field(default_factory=dict)
+
+
+class Delivery(Protocol):
+    """Writes a flush and then commits its offsets, or raises `DeliveryError`."""
+
+    promise: str
+
+    async def deliver(self, flush: Flush) -> None:
+        """Delivers `flush`; on return all of it is durable and its offsets are committed."""
+        ...
+
+
+class AtLeastOnce:
+    """Rows, outputs, states, then offsets: a crash in between repeats and never loses.
+
+    Rows stay exact nevertheless, since they absorb an id only once; readings and alerts may be
+    written again, with the same content and the same alert id.
+    """
+
+    promise: Final = "at least once: after a crash readings and alerts may be repeated, not lost"
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: BlockConsumer) -> None:
+        """`producer` has to wait for all replicas (`acks=all`)."""
+        self._producer = producer
+        self._consumer = consumer
+
+    async def deliver(self, flush: Flush) -> None:
+        """Writes each part and waits for it before the next one begins."""
+        for part in (flush.rows, flush.outputs, flush.states):
+            await self._write(part)
+        if flush.offsets and not await self._consumer.commit_offsets(flush.offsets):
+            message = f"partition {flush.partition}: the group has rebalanced before the commit"
+            raise RebalancedError(message)
+
+    async def _write(self, records: Mapping[TP, Sequence[Outgoing]]) -> None:
+        futures: list[asyncio.Future[object]] = []
+        for tp, outgoing in records.items():
+            futures += await send_batches(self._producer, tp, outgoing)
+        for result in await asyncio.gather(*futures, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise DeliveryError(f"a record was not written: {result!r}") from result
+
+
+async def send_batches(
+    producer: AIOKafkaProducer, tp: TP, records: Sequence[Outgoing]
+) -> list[asyncio.Future[object]]:
+    """Sends records to one partition in whole batches: 1.3 µs a record, not 10 by `send()`.
+
+    The caller awaits and checks every future that comes back.
+    """
+    futures: list[asyncio.Future[object]] = []
+    batch = producer.create_batch()
+    for record in records:
+        fields = {"timestamp": None, "key": record.key, "value": record.value}
+        if batch.append(**fields, headers=record.headers) is None:
+            futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
+            batch = producer.create_batch()
+            if batch.append(**fields, headers=record.headers) is None:
+                message = f"a record of {len(record.value or b'')} bytes does not fit in a batch"
+                raise DeliveryError(message)
+    if batch.record_count():
+        futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
+    return futures

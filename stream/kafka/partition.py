@@ -1,0 +1,291 @@
+"""One input partition at work: records in, a frozen flush out.
+
+Nothing here waits: a block is decoded and applied in one go, and `freeze` turns what changed
+into bytes, so that the next block may change the state while the flush is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from faust.types import TP
+
+from stream.config import Settings
+from stream.core.engine import LATE, Engine, Rules
+from stream.core.events import (
+    Event,
+    EventDecoder,
+    Ignored,
+    Kind,
+    Refusal,
+    Survey,
+    routing_key,
+)
+from stream.core.measures import measure_ids
+from stream.kafka.codec import (
+    CHECKPOINT_FORMAT,
+    CHECKPOINT_KEY,
+    Checkpoint,
+    ReadingCodec,
+    alert_topic_key,
+    dead_letter_headers,
+    encode_alert_key,
+    encode_alert_state,
+    encode_announcement,
+    encode_checkpoint,
+    kpi_key,
+)
+from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.recovery import StoredState
+from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, fingerprint
+from stream.kafka.telemetry import Telemetry
+from stream.kafka.topology import Topology, partition_of
+
+CLOCK_KEY: Final = b"__clock__"
+KIND_HEADER: Final = "kpi-kind"
+PENDING_RECORDS_MAX: Final = 10_000
+_PLACES_CACHED_MAX: Final = 200_000
+_KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all partitions of a worker share."""
+
+    settings: Settings
+    topology: Topology
+    rules: Rules
+    leads: Mapping[str, str]
+    telemetry: Telemetry
+
+
+class PartitionStage:
+    """The state of one input partition and what is waiting to be written."""
+
+    def __init__(self, site: Site, number: int) -> None:
+        """An empty stage; `restore` before the first block."""
+        self.site = site
+        self.number = number
+        self.engine = Engine(site.rules)
+        self.included: dict[str, int] = {}
+        self.clocks: dict[str, int] = {}
+        self.revision = 0
+        self._layout = measure_ids(site.rules.thresholds)
+        self._layouts = {f"{fingerprint(self._layout):08x}": list(self._layout)}
+        self._decoders = {kind: EventDecoder(kind) for kind in _KINDS}
+        self._readings = ReadingCodec(site.rules.thresholds)
+        self._places: dict[str, int] = {}
+        self._dead: list[Outgoing] = []
+        self._moved: dict[int, list[Outgoing]] = {}
+        self._unflushed_offsets = False
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether a flush has something to commit."""
+        return self._unflushed_offsets or self.engine.is_dirty
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many refused or moved records wait that no more may come in."""
+        return len(self._dead) + sum(map(len, self._moved.values())) > PENDING_RECORDS_MAX
+
+    def restore(self, stored: StoredState) -> None:
+        """Takes in what the changelog holds."""
+        checkpoint = stored.checkpoint
+        known = {} if checkpoint is None else checkpoint.layouts
+        rows = RowDecoder(
+            self._layout, {int(name, 16): layout for name, layout in known.items()}
+        ).decode(stored.rows)
+        self.engine.restore_rows(rows.rows, rows.measures)
+        for key, state in stored.alerts.items():
+            self.engine.restore_alert(key, state)
+        if checkpoint is not None:
+            self._layouts = {**checkpoint.layouts, **self._layouts}
+            self.revision = checkpoint.revision
+            self.included = dict(checkpoint.offsets)
+            self.clocks = dict(checkpoint.clocks)
+            self.engine.tick(checkpoint.now_ms)
+
+    def apply(self, topic: str, block: Sequence[Any]) -> None:
+        """Counts a block of one input topic; clock records split it where they move now."""
+        self.site.telemetry.block_records.observe(len(block))
+        start = 0
+        for position, record in enumerate(block):
+            if record.key == CLOCK_KEY:
+                self._apply_run(topic, block[start:position])
+                self._apply_clock(topic, record.value)
+                start = position + 1
+        self._apply_run(topic, block[start:] if start else block)
+        self.included[topic] = max(self.included.get(topic, 0), block[-1].offset + 1)
+        self._unflushed_offsets = True
+
+    def freeze(self, now_ms: int | None) -> Flush:
+        """Rolls to `now_ms` (None: clock records alone move now) and takes all that changed."""
+        engine, topology = self.engine, self.site.topology
+        if now_ms is not None:
+            engine.tick(max(now_ms, engine.now_ms or 0))
+        elif engine.now_ms is not None:
+            engine.tick(engine.now_ms)
+        flush = Flush(self.number)
+        changelog = TP(topology.changelog, self.number)
+        changed, evicted = engine.take_rows()
+        rows = [Outgoing(*record) for record in encode_rows(engine.rows, changed, self._layout)]
+        rows += [Outgoing(encode_row_key(key), None) for key in evicted]
+        states = self._freeze_alerts(flush)
+        wrote = self._freeze_readings(flush)
+        self._freeze_refused_and_moved(flush)
+        if rows or states or wrote or self._unflushed_offsets:
+            flush.rows[changelog] = rows
+            flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
+            flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
+        self._unflushed_offsets = False
+        return flush
+
+    def unknown_fields(self) -> dict[str, int]:
+        """How often each unknown field was seen, by name, over both kinds."""
+        total: dict[str, int] = {}
+        for decoder in self._decoders.values():
+            for name, count in decoder.unknown_fields.items():
+                total[name] = total.get(name, 0) + count
+            decoder.unknown_fields.clear()
+        return total
+
+    def _apply_run(self, topic: str, block: Sequence[Any]) -> None:
+        """Decodes records one by one, so that a bad one costs its neighbours nothing."""
+        events: list[Event] = []
+        records: list[Any] = []
+        for record in block:
+            kind = self._kind(topic, record)
+            event = self._decoders[kind].decode(record.value)
+            if type(event) is Refusal:
+                self._refuse(record, event.reason, event.detail)
+            elif type(event) is Ignored:
+                self.site.telemetry.ignored.labels(reason=event.reason).inc()
+            else:
+                place = self._place(routing_key(event))  # type: ignore[arg-type]
+                if place == self.number or topic == self.site.topology.agent_facts:
+                    events.append(event)  # type: ignore[arg-type]
+                    records.append(record)
+                else:
+                    self._move(record, kind, place, routing_key(event))  # type: ignore[arg-type]
+        if events:
+            self._count(events, records)
+
+    def _count(self, events: list[Event], records: list[Any]) -> None:
+        telemetry = self.site.telemetry
+        applied = self.engine.apply(events)
+        for position, reason in applied.refused:
+            self._refuse(records[position], reason, f"event time is too {reason}")
+        surveys = sum(type(event) is Survey for event in events)
+        unattributed = sum(type(e) is Survey and e.agent_id is None for e in events)
+        kind = "survey" if surveys == len(events) else "interaction"
+        telemetry.events.labels(kind=kind).inc(applied.applied)
+        telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
+        telemetry.unattributed.inc(unattributed)
+        for name, count in self.unknown_fields().items():
+            telemetry.unknown_fields.labels(field=name).inc(count)
+
+    def _kind(self, topic: str, record: Any) -> Kind:
+        topology = self.site.topology
+        if topic == topology.interactions:
+            return "interaction"
+        if topic == topology.surveys:
+            return "survey"
+        headers = dict(record.headers)
+        return "survey" if headers.get(KIND_HEADER) == b"survey" else "interaction"
+
+    def _place(self, key: str) -> int:
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _PLACES_CACHED_MAX:
+                self._places.clear()
+            place = self._places[key] = partition_of(key, self.site.topology.partitions)
+        return place
+
+    def _move(self, record: Any, kind: Kind, place: int, key: str) -> None:
+        """Sends a record that another partition owns on, unchanged: it costs speed only."""
+        headers = [*record.headers, (KIND_HEADER, kind.encode())]
+        self._moved.setdefault(place, []).append(Outgoing(key.encode(), record.value, headers))
+        self.site.telemetry.misplaced.inc()
+
+    def _refuse(self, record: Any, reason: str, detail: str) -> None:
+        telemetry = self.site.telemetry
+        telemetry.refused.labels(reason=reason).inc()
+        if reason == LATE and not self.site.settings.late_to_dead_letters:
+            return
+        telemetry.dead_letters.labels(reason=reason).inc()
+        headers = dead_letter_headers(
+            reason, detail, record.topic, record.partition, record.offset
+        )
+        self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
+
+    def _apply_clock(self, topic: str, value: bytes | None) -> None:
+        """A replay's clock: now is the least of those of the topics that a replay feeds."""
+        if self.site.settings.time != "replay":
+            self.site.telemetry.ignored.labels(reason="clock").inc()
+            return
+        try:
+            clock = orjson.loads(value or b"")
+            now_ms, settle = int(clock["now"]), bool(clock.get("settle"))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            self.site.telemetry.refused.labels(reason="malformed").inc()
+            return
+        self.clocks[topic] = max(now_ms, self.clocks.get(topic, 0))
+        fed = (self.site.topology.interactions, self.site.topology.surveys)
+        if all(name in self.clocks for name in fed):
+            self.engine.tick(min(self.clocks[name] for name in fed))
+            if settle:
+                self.engine.settle()
+
+    def _freeze_alerts(self, flush: Flush) -> list[Outgoing]:
+        announcements, states = self.engine.take_alerts()
+        topic, partitions = self.site.topology.alerts, self.site.topology.partitions
+        for announcement in announcements:
+            key = alert_topic_key(announcement)
+            value = encode_announcement(announcement, self.site.leads)
+            place = TP(topic, partition_of(key, partitions))
+            flush.outputs.setdefault(place, []).append(Outgoing(key, value))
+            self.site.telemetry.alerts.labels(state=announcement.transition.change).inc()
+        return [
+            Outgoing(encode_alert_key(key), None if state is None else encode_alert_state(state))
+            for key, state in states.items()
+        ]
+
+    def _freeze_readings(self, flush: Flush) -> bool:
+        readings, gone = self.engine.take_readings()
+        topic, partitions = self.site.topology.kpis, self.site.topology.partitions
+        if readings:
+            self.revision += 1
+        records = [
+            (kpi_key(r), self._readings.encode(r, self.revision, self.included)) for r in readings
+        ]
+        for key, value in [*((kpi_key(key), None) for key in gone), *records]:
+            place = TP(topic, partition_of(key, partitions))
+            flush.outputs.setdefault(place, []).append(Outgoing(key, value))
+        self.site.telemetry.readings.inc(len(readings))
+        return bool(readings or gone)
+
+    def _freeze_refused_and_moved(self, flush: Flush) -> None:
+        topology = self.site.topology
+        if self._dead:
+            place = TP(topology.dead_letters, self.number)
+            flush.outputs.setdefault(place, []).extend(self._dead)
+            self._dead = []
+        for number, records in self._moved.items():
+            flush.outputs.setdefault(TP(topology.agent_facts, number), []).extend(records)
+        self._moved = {}
+
+    def _checkpoint(self) -> bytes:
+        return encode_checkpoint(
+            Checkpoint(
+                format=CHECKPOINT_FORMAT,
+                now_ms=self.engine.now_ms or 0,
+                revision=self.revision,
+                offsets=dict(self.included),
+                clocks=dict(self.clocks),
+                layouts=self._layouts,
+            )
+        )

@@ -1,0 +1,93 @@
+"""The worker's own metrics: counters and gauges of prometheus-client, every child at 0 from start."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+KINDS: Final = ("interaction", "survey")
+REFUSALS: Final = ("tombstone", "malformed", "version", "invalid", "late", "early")
+IGNORED: Final = ("phase", "clock")
+ALERT_CHANGES: Final = (
+    "pending",
+    "firing",
+    "cancelled",
+    "resolved",
+    "ended_no_data",
+    "withdrawn",
+)
+
+
+class Telemetry:
+    """One worker's metrics about itself, in a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers all of them."""
+        r = registry
+        self.events = Counter("kpi_stream_events", "Events counted", ["kind"], registry=r)
+        self.duplicates = Counter(
+            "kpi_stream_duplicates", "Repeats of an event that was counted", ["kind"], registry=r
+        )
+        self.refused = Counter("kpi_stream_refused", "Records refused", ["reason"], registry=r)
+        self.ignored = Counter("kpi_stream_ignored", "Records passed over", ["reason"], registry=r)
+        self.dead_letters = Counter(
+            "kpi_stream_dead_letters", "Records copied to dead letters", ["reason"], registry=r
+        )
+        self.unknown_fields = Counter(
+            "kpi_stream_unknown_fields", "Fields this version does not know", ["field"], registry=r
+        )
+        self.unattributed = Counter(
+            "kpi_stream_unattributed", "Surveys that name no agent", registry=r
+        )
+        self.misplaced = Counter(
+            "kpi_stream_misplaced", "Records moved from a wrong partition", registry=r
+        )
+        self.readings = Counter("kpi_stream_readings", "Readings written", registry=r)
+        self.alerts = Counter("kpi_stream_alerts", "Alert transitions", ["state"], registry=r)
+        self.block_records = Histogram(
+            "kpi_stream_block_records",
+            "Records per block",
+            buckets=(1, 10, 100, 500, 1_000, 2_000, 5_000, 10_000),
+            registry=r,
+        )
+        self.flush_seconds = Histogram(
+            "kpi_stream_flush_seconds",
+            "From freezing a partition's state to its committed offsets",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=r,
+        )
+        self.commit_age = Gauge(
+            "kpi_stream_commit_age_seconds",
+            "Since the last commit, or since there was nothing to commit",
+            ["partition"],
+            registry=r,
+        )
+        self.lag = Gauge(
+            "kpi_stream_lag_records", "Records not yet counted", ["topic", "partition"], registry=r
+        )
+        self.rows = Gauge("kpi_stream_rows", "Rows held", ["partition"], registry=r)
+        self.ready = Gauge(
+            "kpi_stream_partition_ready", "1 once a partition caught up", ["partition"], registry=r
+        )
+        self.recovery_seconds = Gauge(
+            "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
+        )
+        self._start_at_zero()
+
+    def _start_at_zero(self) -> None:
+        for counter, label, names in (
+            (self.events, "kind", KINDS),
+            (self.duplicates, "kind", KINDS),
+            (self.refused, "reason", REFUSALS),
+            (self.ignored, "reason", IGNORED),
+            (self.dead_letters, "reason", REFUSALS),
+            (self.alerts, "state", ALERT_CHANGES),
+        ):
+            for name in names:
+                counter.labels(**{label: name})
+
+    def forget_partitions(self) -> None:
+        """Drops what is said by partition: another worker may say it next."""
+        for gauge in (self.commit_age, self.lag, self.rows, self.ready):
+            gauge.clear()

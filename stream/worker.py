@@ -1,0 +1,121 @@
+"""The worker, put together: settings → topics → Faust app → HTTP, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import faust
+from mode import Service
+from prometheus_client import CollectorRegistry
+
+from stream.config import Settings
+from stream.core.engine import Engine, Rules
+from stream.core.goals import Goal
+from stream.core.kpis import SCOPE_KINDS, ScopeKind
+from stream.kafka.app import KpiApp
+from stream.kafka.partition import Site
+from stream.kafka.telemetry import Telemetry
+from stream.kafka.topology import prepare
+from stream.serve.http import Health, MetricsServer
+
+log = logging.getLogger(__name__)
+
+STALL_S: Final = 60.0
+
+
+def rules_of(
+    settings: Settings, goals: tuple[Goal, ...], kinds: tuple[ScopeKind, ...]
+) -> Rules:
+    """What every partition is run by. In replay only clocks move now, so no event is early."""
+    return Rules(
+        windows=settings.parsed_windows(),
+        kinds=kinds,
+        goals=goals,
+        thresholds=settings.thresholds(),
+        queue_teams=settings.queue_teams(),
+        skew_ms=settings.skew if settings.time == "live" else None,
+    )
+
+
+def kinds_of(partitions: int) -> tuple[ScopeKind, ...]:
+    """The scopes that one partition alone can give: only with one does it see a whole queue."""
+    return SCOPE_KINDS if partitions == 1 else ("agent",)
+
+
+class HttpService(Service):
+    """The metrics server, started and stopped with the app."""
+
+    def __init__(self, server: MetricsServer) -> None:
+        """`server` listens from the app's start, also while it recovers."""
+        super().__init__()
+        self._server = server
+
+    async def on_start(self) -> None:
+        """Listens."""
+        await self._server.start()
+
+    async def on_stop(self) -> None:
+        """Stops listening."""
+        await self._server.stop()
+
+
+def build(
+    settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]
+) -> tuple[KpiApp, MetricsServer]:
+    """Connects to Kafka, prepares the topics and builds the app with its HTTP server.
+
+    Raises:
+        TopologyError: if there is no broker, or the topics are not as they have to be.
+    """
+    topology = asyncio.run(prepare(settings))
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    kinds = kinds_of(topology.partitions)
+    if kinds != SCOPE_KINDS:
+        log.warning(
+            "the topics have %d partitions: readings are given for agents only; other scopes "
+            "need topics of one partition in this version",
+            topology.partitions,
+        )
+    registry = CollectorRegistry()
+    site = Site(settings, topology, rules_of(settings, goals, kinds), leads, Telemetry(registry))
+    app = KpiApp(site)
+    server = MetricsServer(
+        settings.metrics, registry, lambda: complete_engines(app), lambda: health_of(app)
+    )
+    app.add_dependency(HttpService(server))
+    return app, server
+
+
+def complete_engines(app: KpiApp) -> Iterator[Engine]:
+    """The engines of the partitions this worker owns and has caught up on."""
+    return (owned.stage.engine for owned in app.owned.values() if owned.ready)
+
+
+def health_of(app: KpiApp) -> Health:
+    """Unhealthy where there is work and no progress, so not on an idle night."""
+    now = time.monotonic()
+    if app.failure is not None:
+        return Health(healthy=False, detail=f"stopping: {app.failure}")
+    for number, owned in app.owned.items():
+        if owned.stage.is_dirty and now - owned.committed_at > STALL_S:
+            age_s = now - owned.committed_at
+            return Health(False, f"partition {number}: nothing committed for {age_s:.0f} s")
+        if owned.lag and now - owned.moved_at > STALL_S:
+            age_s = now - owned.moved_at
+            return Health(False, f"partition {number}: {owned.lag} behind, stuck for {age_s:.0f} s")
+    ready = sum(owned.ready for owned in app.owned.values())
+    return Health(healthy=True, detail=f"{ready} of {len(app.owned)} partitions caught up")
+
+
+def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:
+    """Runs until SIGINT or SIGTERM; exits non-zero where the work failed."""
+    app, _ = build(settings, goals, leads)
+    log.info("delivery is %s", "at least once: after a crash readings and alerts may repeat")
+    worker = faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False)
+    worker.execute_from_commandline()
+    sys.exit(1 if app.failure else 0)
