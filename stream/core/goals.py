@@ -54,7 +54,12 @@ class Target:
 
 _TARGET: Final = re.compile(r"\s*(>=|<=)\s*(.+?)\s*")
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
-_RANGES: Final = {"ratio": (0.0, 1.0), "csat_mean": (1.0, 5.0), "nps": (-100.0, 100.0)}
+_RANGES: Final = {
+    "ratio": (0.0, 1.0),
+    "csat_mean": (1.0, 5.0),
+    "ces": (1.0, 7.0),
+    "nps": (-100.0, 100.0),
+}
 
 
 def parse_target(text: str, kpi: Kpi) -> Target:

@@ -110,15 +110,15 @@ _TEXTS: Final = ("event_id", "interaction_id", "agent_id", "team_id", "site_id",
 _MORE_TEXTS: Final = ("campaign", "product", "reason", "customer_id")
 _CALL_TEXTS: Final = ("wrap_code", "ended_by", "failure_source", "detected_by")
 _DURATIONS: Final = ("wait_ms", "ring_ms", "talk_ms", "hold_ms", "wrap_ms", "active_ms")
-_NO_TEXT: Final = (0, True, "", "x" * 201, [], {})
-_NO_DURATION: Final = (-1, 2_678_400_001, 1.5, 1e3, "1", True, [], 10**30)
-_NO_INSTANT: Final = (
+_NO_TEXT: Final[tuple[object, ...]] = (0, True, "", "x" * 201, [], {})
+_NO_DURATION: Final[tuple[object, ...]] = (-1, 2_678_400_001, 1.5, 1e3, "1", True, [], 10**30)
+_NO_INSTANT: Final[tuple[object, ...]] = (
     *(-1, 4_102_444_800_001, 10**30, 1.5, True, "", "noon", "2024-06-03", "12:00:00Z", [], {}),
     *("2024-06-03T12:00:00", "2024-06-03T24:00:01Z", "2024-02-30T12:00:00Z", "1717416000000"),
     *("1969-12-31T23:59:59.999Z", "2100-01-01T00:00:00.001Z", "0001-01-01T00:00:00+23:59"),
     *("9999-12-31T23:59:59-23:59",),
 )
-_NO_FLAG: Final = (0, 1, "true", "", [])
+_NO_FLAG: Final[tuple[object, ...]] = (0, 1, "true", "", [])
 _WRONG_CALL: Final = {
     **dict.fromkeys((*_TEXTS, *_MORE_TEXTS, *_CALL_TEXTS), _NO_TEXT),
     **dict.fromkeys((*_DURATIONS, "first_response_ms"), _NO_DURATION),
