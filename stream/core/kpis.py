@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import numpy as np
+
 from stream.core.measures import COLUMN, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
 ScopeKind = Literal["agent", "team", "queue", "channel", "campaign", "site"]
 SCOPE_KINDS: Final[tuple[ScopeKind, ...]] = (

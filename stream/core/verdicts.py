@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from stream.core.buckets import Buckets
-    from stream.core.kpis import ColumnTerms, Form, ScopeKind
+    from stream.core.kpis import Form, ScopeKind
     from stream.core.scopes import ScopeTable
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from stream.core.kpis import CATALOGUE, SCOPE_KINDS, definitions, kpis_of, ratio
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS, Kpi, definitions, kpis_of, ratio
 from stream.core.measures import COLUMN, COLUMNS, Threshold, Thresholds
 
 
@@ -72,6 +73,17 @@ def test_a_service_kpi_counts_legs_for_a_queue_and_first_legs_above(
         own, other = (":leg", ":first_leg") if kind == "queue" else (":first_leg", ":leg")
         assert value(name, kind, **{measure + own: n for measure, n in sums.items()}) == expected
         assert value(name, kind, **{measure + other: n for measure, n in sums.items()}) == nothing
+
+
+@pytest.mark.parametrize("kpi", CATALOGUE.values(), ids=CATALOGUE)
+def test_many_scopes_at_once_have_the_same_fractions(kpi: Kpi) -> None:
+    """The gauges' way over arrays and the readings' way over one row agree."""
+    sums = np.arange(3 * COLUMNS, dtype=np.int64).reshape(3, COLUMNS)
+    for kind in SCOPE_KINDS:
+        form = kpi.form(kind)
+        numerators, denominators = form.columns_of(sums)
+        pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
+        assert list(pairs) == [form.fraction(row) for row in sums.tolist()]
 
 
 @pytest.mark.parametrize("kind", SCOPE_KINDS)
