@@ -1,0 +1,1 @@
+"""The published schemas against what the product really reads and writes."""
