@@ -15,7 +15,6 @@ from typing import Any, Final
 import click
 import orjson
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -24,7 +23,7 @@ from stream.adapters import AdapterError, TimedEvent, load_adapter, read_events
 from stream.compute import compute as compute_readings
 from stream.config import GOALS_FILE, SETTINGS_FILE, Faults, Settings, load_settings
 from stream.core.events import epoch_ms
-from stream.core.kpis import CATALOGUE, SCOPE_KINDS
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.readings import Reading
 from stream.core.windows import parse_window
 from stream.goalfile import load_goals
@@ -54,9 +53,7 @@ class Instant(click.ParamType):
 
     name = "instant"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Epoch milliseconds."""
         if isinstance(value, int):
             return value
@@ -95,9 +92,7 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 def main(*, verbose: bool) -> None:
     """Rolling KPIs, goal alerts and live gauges from contact-centre events."""
     logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("stream").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("faust").setLevel(logging.INFO if verbose else logging.ERROR)
@@ -121,7 +116,7 @@ def worker(config: Path) -> None:
 @click.option("--until", "until_ms", type=Instant(), help="End at this instant, exactly.")
 @config_option
 @clear_errors
-def replay(  # noqa: PLR0913 - options of a command
+def replay(
     files: tuple[Path, ...],
     adapter: str,
     speed: str,
@@ -163,11 +158,11 @@ def replay(  # noqa: PLR0913 - options of a command
 @click.option("--format", "form", default="jsonl", type=click.Choice(["table", "jsonl"]))
 @config_option
 @clear_errors
-def compute(  # noqa: PLR0913 - options of a command
+def compute(
     files: tuple[Path, ...],
     adapter: str,
     as_of_ms: int,
-    scopes: tuple[str, ...],
+    scopes: tuple[ScopeKind, ...],
     windows: tuple[str, ...],
     form: str,
     config: Path,
@@ -196,15 +191,16 @@ def check(folder: Path) -> None:
         windows = load_settings(folder).windows
     except Faults as found:
         faults += found.faults
-    goals: tuple[Any, ...] = ()
+    count = 0
     try:
         goals, _ = load_goals(folder / GOALS_FILE, windows)
+        count = len(goals)
     except Faults as found:
         faults += found.faults
     if faults:
         raise Faults(faults)
     named = [name for name in (SETTINGS_FILE, GOALS_FILE) if (folder / name).exists()]
-    click.echo(f"{' and '.join(named) or 'defaults'}: good; {len(goals)} goals")
+    click.echo(f"{' and '.join(named) or 'defaults'}: good; {count} goals")
 
 
 @main.command()
@@ -251,7 +247,7 @@ def _table(readings: list[Reading]) -> Table:
     return table
 
 
-def _cell(value: float | None, samples: int) -> str:
+def _cell(value: float | int | None, samples: int) -> str:
     if value is None:
         return "–"
     return f"{value:.4g} ({samples})" if isinstance(value, float) else str(value)

@@ -28,9 +28,9 @@ class TermsEntry(Strict):
 class Overrides(Strict):
     """Terms of single teams and ids; what they leave out is as for everybody."""
 
-    team: dict[str, TermsEntry] = {}
-    agent: dict[str, TermsEntry] = {}
-    id: dict[str, TermsEntry] = {}
+    team: dict[str, TermsEntry] = Field(default_factory=dict)
+    agent: dict[str, TermsEntry] = Field(default_factory=dict)
+    id: dict[str, TermsEntry] = Field(default_factory=dict)
 
 
 class GoalEntry(TermsEntry):
@@ -52,8 +52,8 @@ class GoalEntry(TermsEntry):
 class GoalFile(Strict):
     """The whole file: goals, and who leads which team."""
 
-    goals: Annotated[list[GoalEntry], Field(max_length=GOALS_MAX)] = []
-    leads: dict[str, str] = {}
+    goals: Annotated[list[GoalEntry], Field(max_length=GOALS_MAX)] = Field(default_factory=list)
+    leads: dict[str, str] = Field(default_factory=dict)
 
 
 def load_goals(file: Path, windows: tuple[str, ...]) -> tuple[tuple[Goal, ...], dict[str, str]]:
@@ -115,7 +115,9 @@ class _Mapper:
             self.faults.append(f"window: {entry.window!r} is not kept; kept are {list(windows)}")
         if entry.scope not in self.kpi.scopes:
             given = sorted(self.kpi.scopes)
-            self.faults.append(f"kpi: {entry.kpi!r} is not given for a {entry.scope}; it is for {given}")
+            self.faults.append(
+                f"kpi: {entry.kpi!r} is not given for a {entry.scope}; it is for {given}"
+            )
         if entry.evidence is not None and self.kpi.shape != "rate":
             self.faults.append(f"evidence: {entry.kpi!r} is a {self.kpi.shape}, not a rate")
 
@@ -158,7 +160,9 @@ class _Mapper:
 
     def _terms(self, entry: TermsEntry, base: Terms | None, place: str) -> Terms | None:
         """The entry's terms, with `base` where it says nothing."""
-        target = self._target(entry.target, f"{place}target") or (base and base.target)
+        target = self._target(entry.target, f"{place}target")
+        if target is None and base is not None:
+            target = base.target
         if target is None:
             return None
         moved = entry.target is not None and base is not None

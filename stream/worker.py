@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -13,11 +16,12 @@ import faust
 from mode import Service
 from prometheus_client import CollectorRegistry
 
-from stream.config import Settings
+from stream.config import Faults, Metrics, Settings
 from stream.core.engine import Engine, Rules
 from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS, ScopeKind
 from stream.kafka.app import KpiApp
+from stream.kafka.delivery import AtLeastOnce
 from stream.kafka.partition import Site
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import prepare
@@ -26,11 +30,10 @@ from stream.serve.http import Health, MetricsServer
 log = logging.getLogger(__name__)
 
 STALL_S: Final = 60.0
+STOP_DEADLINE_S: Final = 20.0
 
 
-def rules_of(
-    settings: Settings, goals: tuple[Goal, ...], kinds: tuple[ScopeKind, ...]
-) -> Rules:
+def rules_of(settings: Settings, goals: tuple[Goal, ...], kinds: tuple[ScopeKind, ...]) -> Rules:
     """What every partition is run by. In replay only clocks move now, so no event is early."""
     return Rules(
         windows=settings.parsed_windows(),
@@ -114,8 +117,35 @@ def health_of(app: KpiApp) -> Health:
 
 def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:
     """Runs until SIGINT or SIGTERM; exits non-zero where the work failed."""
+    check_port(settings.metrics)
     app, _ = build(settings, goals, leads)
-    log.info("delivery is %s", "at least once: after a crash readings and alerts may repeat")
+    log.info("delivery is %s", AtLeastOnce.promise)
+    app.on_stopping = exit_after_deadline
     worker = faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False)
     worker.execute_from_commandline()
     sys.exit(1 if app.failure else 0)
+
+
+def check_port(metrics: Metrics) -> None:
+    """Raises `Faults` where the metrics port is taken, before anything is started."""
+    if metrics.port:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((metrics.host, metrics.port))
+            except OSError as error:
+                place = f"{metrics.host}:{metrics.port}"
+                fault = f"setting 'metrics.port': {place} cannot be used: {error}"
+                raise Faults([fault]) from error
+
+
+def exit_after_deadline() -> None:
+    """Ends the process when a stop hangs, which Faust's can (robinhood/faust#684, #484)."""
+
+    def end() -> None:
+        log.error("the stop took more than %.0f s and is ended", STOP_DEADLINE_S)
+        os._exit(1)
+
+    timer = threading.Timer(STOP_DEADLINE_S, end)
+    timer.daemon = True
+    timer.start()

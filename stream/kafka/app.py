@@ -21,7 +21,6 @@ from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
 log = logging.getLogger(__name__)
 
 LAST_FLUSH_TIMEOUT_S: Final = 5.0
-_FULL_PAUSE_S: Final = 0.05
 Now = Callable[[], int]
 
 
@@ -40,6 +39,7 @@ class Owned:
     lag: int = 0
     task: asyncio.Task[None] | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    flushed: asyncio.Event = field(default_factory=asyncio.Event)
     ends: dict[TP, int] = field(default_factory=dict)
     ready: bool = False
 
@@ -56,6 +56,7 @@ class KpiApp(faust.App):
         self.owned: dict[int, Owned] = {}
         self.delivery: Delivery | None = None
         self.failure: BaseException | None = None
+        self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
             settings.app,
             broker=";".join(f"kafka://{server}" for server in settings.broker.split(",")),
@@ -107,7 +108,7 @@ class KpiApp(faust.App):
             if owned is None or message.generation_id != self.consumer_generation_id:
                 continue
             while owned.stage.is_full and not owned.stop.is_set():
-                await asyncio.sleep(_FULL_PAUSE_S)
+                await owned.flushed.wait()
             try:
                 owned.stage.apply(message.topic, message.value)
             except Exception as error:
@@ -136,6 +137,7 @@ class KpiApp(faust.App):
         if self.failure is None:
             self.failure = error
             log.error("partition work failed, the worker stops: %s", error, exc_info=error)
+            self.on_stopping()
             await self.crash(error)
 
     async def _recover(self, number: int) -> PartitionStage:
@@ -181,9 +183,11 @@ class KpiApp(faust.App):
             await self.delivery.deliver(flush)
             self.site.telemetry.flush_seconds.observe(time.monotonic() - began)
         owned.committed_at = time.monotonic()
+        owned.flushed.set()
+        owned.flushed.clear()
 
     async def _note_progress(self, owned: Owned) -> None:
-        """Measures the lag. Verdicts begin once what stood in the topics at the start is counted."""
+        """Measures the lag; verdicts begin once what stood in the topics at first is counted."""
         number, telemetry = str(owned.stage.number), self.site.telemetry
         done = {tp: await self._done(owned.stage, tp) for tp in owned.ends}
         lags = {tp: max(0, self.consumer.highwater(tp) - done[tp]) for tp in done}
@@ -208,8 +212,8 @@ class KpiApp(faust.App):
             return counted
         return max(counted, await self.consumer.position(tp) or 0)
 
-    async def _on_revoked(self, revoked: set[TP], **_: Any) -> None:
-        del revoked  # aiokafka revokes all of them at every rebalance
+    async def _on_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
+        """At every rebalance; aiokafka revokes all partitions, also those that stay."""
         await self._release()
 
     async def _release(self) -> None:
@@ -218,6 +222,7 @@ class KpiApp(faust.App):
         self.site.telemetry.forget_partitions()
         for owned in given_up.values():
             owned.stop.set()
+            owned.flushed.set()
         tasks = [owned.task for owned in given_up.values() if owned.task]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_FLUSH_TIMEOUT_S)
@@ -240,5 +245,6 @@ class KpiApp(faust.App):
 
     async def on_stop(self) -> None:
         """A graceful stop flushes first."""
+        self.on_stopping()
         await self._release()
         await super().on_stop()

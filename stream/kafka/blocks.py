@@ -33,6 +33,7 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
     """
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        del transport  # its addresses are in the settings too
         conf, app = self.app.conf, self.app
         self._assignor = app.assignor
         return AIOKafkaConsumer(

@@ -12,7 +12,9 @@ from faust.types import TP
 
 from stream.kafka.blocks import BlockConsumer
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]
+
+_NO_HEADERS: Final[Headers] = []
 
 
 class DeliveryError(Exception):
@@ -28,7 +30,7 @@ class Outgoing(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Headers = ()
+    headers: Headers = _NO_HEADERS
 
 
 @dataclass(slots=True)
@@ -48,7 +50,10 @@ class Flush:
 class Delivery(Protocol):
     """Writes a flush and then commits its offsets, or raises `DeliveryError`."""
 
-    promise: str
+    @property
+    def promise(self) -> str:
+        """What a reader of the output topics may rely on, in a sentence."""
+        ...
 
     async def deliver(self, flush: Flush) -> None:
         """Delivers `flush`; on return all of it is durable and its offsets are committed."""
@@ -62,7 +67,7 @@ class AtLeastOnce:
     written again, with the same content and the same alert id.
     """
 
-    promise: Final = "at least once: after a crash readings and alerts may be repeated, not lost"
+    promise = "at least once: after a crash readings and alerts may be repeated, not lost"
 
     def __init__(self, producer: AIOKafkaProducer, consumer: BlockConsumer) -> None:
         """`producer` has to wait for all replicas (`acks=all`)."""

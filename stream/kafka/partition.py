@@ -217,9 +217,7 @@ class PartitionStage:
         if reason == LATE and not self.site.settings.late_to_dead_letters:
             return
         telemetry.dead_letters.labels(reason=reason).inc()
-        headers = dead_letter_headers(
-            reason, detail, record.topic, record.partition, record.offset
-        )
+        headers = dead_letter_headers(reason, detail, record.topic, record.partition, record.offset)
         self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
 
     def _apply_clock(self, topic: str, value: bytes | None) -> None:
