@@ -124,7 +124,7 @@ class Engine:
 
     def begin_judging(self) -> None:
         """From now on verdicts are given: the partition has caught up."""
-        self.verdicts.open = True
+        self.verdicts.begin()
 
     def settle(self) -> None:
         """Makes every reading due that is not of this instant: a replay has come to its end."""
@@ -157,7 +157,7 @@ class Engine:
         return announcements, {key: self.verdicts.state(key) for key in changed}
 
     def take_readings(self) -> tuple[list[Reading], list[ReadingKey]]:
-        """The readings that are due, and the keys that are gone."""
+        """The readings that are due, and the keys that are gone: those are to be written first."""
         if self.now_ms is None:
             return [], []
         return self.readings.take(self.buckets, self.now_ms)

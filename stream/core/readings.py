@@ -2,8 +2,9 @@
 
 10,000 agents × 5 windows at each minute's edge would be 50,000 readings at once. So: driven by
 events, at most one per key in max(1 s, W/900); driven by time alone, one in max(1 min, W/60),
-staggered by a hash of the key; a change of verdict at once; and a bounded number per flush, the
-longest-waiting first. A key that empties gets one empty reading, then a tombstone.
+staggered by a hash of the key; a change of verdict at once; and a bounded number per flush,
+changed verdicts first, then the longest-waiting. A key that empties gets one empty reading,
+then a tombstone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of, ratio
 from stream.core.rows import Ints, grown
+from stream.core.scopes import EVERY_WINDOW, Masks, ScopeTable
 from stream.core.windows import MINUTE_MS, Window
 
 if TYPE_CHECKING:
@@ -23,12 +25,10 @@ if TYPE_CHECKING:
 
     from stream.core.buckets import Buckets
     from stream.core.goals import Judgement
-    from stream.core.scopes import Masks, ScopeTable
     from stream.core.verdicts import Verdicts
 
 READINGS_PER_FLUSH_MAX: Final = 2_000
 _NEVER: Final = -(10**15)
-_ALL: Final = np.uint64(2**60 - 1)
 Flags = npt.NDArray[np.bool_]
 
 
@@ -93,7 +93,7 @@ class Readings:
             shown = self._sized(kind)
             live = np.array([name is not None for name in table.ids], dtype=bool)
             slots = np.flatnonzero(live)
-            shown.shown[slots] = _ALL & np.uint64((1 << len(self._windows)) - 1)
+            shown.shown[slots] = EVERY_WINDOW & np.uint64((1 << len(self._windows)) - 1)
             table.rolled[slots] = shown.shown[slots]
 
     def forget(self, table: ScopeTable, slot: int) -> None:
@@ -111,7 +111,7 @@ class Readings:
         shown.emitted_ms[:, slot] = _NEVER
 
     def take(self, buckets: Buckets, now_ms: int) -> tuple[list[Reading], list[ReadingKey]]:
-        """The readings due at `now_ms`, and the keys to delete, oldest first, at most a flush."""
+        """The readings due at `now_ms`, at most a flush, and the keys to delete *before* them."""
         tombstones = self._take_tombstones()
         due = self._due(now_ms)[:READINGS_PER_FLUSH_MAX]
         readings: list[Reading] = []
@@ -181,16 +181,17 @@ class Readings:
         return tombstones
 
     def _due(self, now_ms: int) -> list[tuple[int, ScopeKind, int, int]]:
-        """(last shown, kind, window, slot) of all that is due, the longest-waiting first."""
+        """(since, kind, window, slot) of all that is due: urgent, then the longest-waiting."""
         due: list[tuple[int, ScopeKind, int, int]] = []
         for kind, table in self._tables.items():
             shown = self._sized(kind)
             for i, window in enumerate(self._windows):
-                emitted = shown.emitted_ms[i]
+                urgent = (table.urgent & np.uint64(1 << i)) != 0
+                since = np.where(urgent, _NEVER - 1, shown.emitted_ms[i])
                 slots = np.flatnonzero(self._is_due(table, shown, i, window, now_ms))
                 due += [
                     (at, kind, i, slot)
-                    for at, slot in zip(emitted[slots].tolist(), slots.tolist(), strict=True)
+                    for at, slot in zip(since[slots].tolist(), slots.tolist(), strict=True)
                     if slot
                 ]
         due.sort()
@@ -211,7 +212,7 @@ class Readings:
         step_ms = max(MINUTE_MS, length_ms // 60)
         offset = table.stagger % step_ms
         by_time = (now_ms + offset) // step_ms != (emitted + offset) // step_ms
-        due: Flags = urgent | (touched & by_event) | ((rolled | touched) & by_time)
+        due: Flags = urgent | (touched & by_event) | (rolled & by_time)
         return due
 
     def _sized(self, kind: ScopeKind) -> _Shown:

@@ -36,6 +36,7 @@ _SERVICE_GROUPS: Final[Mapping[ScopeKind, list[tuple[int, slice]]]] = {
     "site": [(1, _FIRST_LEG_COLUMNS)],
 }
 _MASKS: Final = ("touched", "rolled", "unjudged", "urgent")
+EVERY_WINDOW: Final = np.uint64(2**60 - 1)
 Masks = npt.NDArray[np.uint64]
 
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from stream.core.alerts import AlertState, Transition, step, withdraw
 from stream.core.goals import Goal, Judgement, Verdict, judge
 from stream.core.rows import Ints, grown
+from stream.core.scopes import EVERY_WINDOW, ScopeTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from stream.core.buckets import Buckets
     from stream.core.kpis import Form, ScopeKind
-    from stream.core.scopes import ScopeTable
 
 
 class AlertKey(NamedTuple):
@@ -79,6 +79,12 @@ class Verdicts:
             name: np.zeros(watched.table.capacity, dtype=np.int8)
             for name, watched in self.watched.items()
         }
+
+    def begin(self) -> None:
+        """Opens, and has every scope judged: a restored alert may be of a window now empty."""
+        self.open = True
+        for watched in self.watched.values():
+            watched.table.unjudged[list(watched.table.slots.values())] = EVERY_WINDOW
 
     def judge(self, buckets: Buckets, now_ms: int) -> list[Announcement]:
         """Judges what changed since last time, and returns the transitions.
