@@ -260,6 +260,8 @@ class Engine:
             pane = self.rows.panes[minute]
             self._changed_rows.difference_update(pane.rows)
             self.buckets.forget(pane)
+        if "agent" in self.tables:
+            self.tables["agent"].forget_teams(horizon * MINUTE_MS)
         keys, orphans = self.rows.evict(old)
         self._evicted += keys
         for index in orphans:

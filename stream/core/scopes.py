@@ -167,6 +167,13 @@ class ScopeTable:
         if slot != NOBODY and (at_ms, team) > self.teams.get(slot, (-1, "")):
             self.teams[slot] = (at_ms, team)
 
+    def forget_teams(self, before_ms: int) -> None:
+        """Forgets what events before that told of teams: a restart would not know."""
+        for slot in [slot for slot, (at_ms, _) in self.teams.items() if at_ms < before_ms]:
+            del self.teams[slot]
+            for mask in (self.rolled, self.unjudged):
+                mask[slot] = EVERY_WINDOW
+
     def team(self, slot: int) -> str | None:
         """The team of an agent, or of a team itself."""
         if self.kind == "team":
