@@ -1,0 +1,110 @@
+"""The dashboard's queries, and the gauges that a worker with the shipped settings would show."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream.config import load_settings
+from stream.core.engine import Engine
+from stream.core.events import from_mapping
+from stream.core.kpis import SCOPE_KINDS
+from stream.goalfile import load_goals
+from stream.kafka.telemetry import Telemetry
+from stream.serve.exposition import Exposition
+from stream.worker import rules_of
+
+TOP: Final = Path(__file__).parents[2]
+DEPLOY: Final = TOP / "deploy"
+WALL: Final = DEPLOY / "grafana" / "dashboards" / "wall.json"
+NOW_MS: Final = 1_772_442_000_500  # 2026-03-02T09:00:00.5Z
+TEAM: Final = "billing"
+
+_SELECTOR: Final = re.compile(r"\b(kpi_\w+)(?:\{([^}]*)\})?")
+_LABEL: Final = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"')
+_GROUPING: Final = re.compile(r"\b(?:by|on) \(([^)]*)\)")
+
+
+class Query(NamedTuple):
+    """One query of one panel."""
+
+    panel: str
+    ref: str
+    expression: str
+
+    def filled(self, team: str = TEAM, window: str = "1h") -> str:
+        """The expression as Grafana sends it."""
+        return self.expression.replace("$team", team).replace("$window", window)
+
+
+def dashboard() -> dict[str, Any]:
+    """The wall."""
+    parsed: dict[str, Any] = json.loads(WALL.read_text("utf-8"))
+    return parsed
+
+
+def queries() -> list[Query]:
+    """Every query of every panel."""
+    return [
+        Query(panel["title"], target["refId"], target["expr"])
+        for panel in dashboard()["panels"]
+        for target in panel["targets"]
+    ]
+
+
+def used(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Every metric that an expression names, with the labels it selects by."""
+    for metric, labels in _SELECTOR.findall(expression):
+        yield metric, set(_LABEL.findall(labels))
+
+
+def groupings(expression: str) -> set[str]:
+    """The labels that an expression groups or matches by."""
+    return {label.strip() for text in _GROUPING.findall(expression) for label in text.split(",")}
+
+
+def engine(satisfied: int) -> Engine:
+    """One partition under the shipped settings and goals, after 40 of the team's contacts.
+
+    Of ten answers, `satisfied` are good ones.
+    """
+    settings = load_settings(DEPLOY)
+    goals, _ = load_goals(DEPLOY / "goals.yaml", settings.windows)
+    partition = Engine(rules_of(settings, goals, SCOPE_KINDS))
+    partition.begin_judging()
+    events = []
+    for n in range(40):
+        at = {"agent_id": f"a-{n % 4}", "team_id": TEAM, "queue": "invoices"}
+        work = {"talk_ms": 300_000, "wait_ms": 9_000, "outcome": "handled"}
+        names = {"event_id": f"e{n}", "interaction_id": f"i{n}", "ended_at": NOW_MS - n * 60_000}
+        events.append(from_mapping({"type": "interaction", **names, **at, **work}))
+        answer = {"csat": 5 if n % 10 < satisfied else 1, "answered_at": NOW_MS - n * 60_000}
+        events.append(from_mapping({"type": "survey", "event_id": f"s{n}", **at, **answer}))
+    partition.tick(NOW_MS - 3_600_000)
+    for now_ms in range(NOW_MS, NOW_MS + 900_000, 60_000):
+        partition.apply(events)
+        partition.tick(now_ms)
+    return partition
+
+
+def metrics(partition: Engine) -> str:
+    """What `/metrics` says of one partition, with the worker's own."""
+    registry = CollectorRegistry()
+    Telemetry(registry)
+    shown = load_settings(DEPLOY).metrics.show
+    return (Exposition(shown).render([partition]) + generate_latest(registry)).decode()
+
+
+def labels_by_metric(text: str) -> dict[str, set[str]]:
+    """The labels that each metric's samples have."""
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
