@@ -1,0 +1,1 @@
+"""Tests of the shell, most of them on a real Apache Kafka."""

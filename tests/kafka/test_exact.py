@@ -1,0 +1,264 @@
+"""Real calls through a real Apache Kafka: every reading equals an independent SQL query."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from stream.adapters import TimedEvent, read_events
+from stream.config import Settings, load_settings
+from stream.core.kpis import SCOPE_KINDS
+from stream.replay import replay
+from tests.kafka.live import Seen, TopicReader, WorkerProcess
+from tests.kafka_broker.broker import KafkaBroker
+from tests.oracle import adapters, data_dir
+from tests.oracle.sql import Oracle
+
+WINDOWS = ("15m", "1h", "8h", "today", "7d")
+IN_FLIGHT_CHECKED = 150
+SETTLE_TIMEOUT_S = 60.0
+RATIO_TOLERANCE = 1e-12
+
+
+class Case(NamedTuple):
+    """A data set with what it is asked at, and the settings that differ from the defaults."""
+
+    file: str
+    adapter: Any
+    timezone: str
+    instants: tuple[str, ...]
+    queues: dict[str, Any]
+    queue_teams: dict[str, str]
+    thresholds: dict[str, tuple[int, int]]
+
+
+BANK = Case(
+    file="anonymous_bank/calls.tsv",
+    adapter=adapters.anonymous_bank,
+    timezone="Asia/Jerusalem",
+    instants=(
+        "1999-02-01T09:30:00+02:00",
+        "1999-02-01T18:05:00+02:00",
+        "1999-02-03T00:00:00+02:00",
+        "1999-02-04T11:17:00+02:00",
+        "1999-02-07T13:00:00+02:00",
+        "1999-02-08T08:01:00+02:00",
+        "1999-02-11T23:59:00+02:00",
+        "1999-02-14T15:45:00+02:00",
+        "1999-02-16T12:30:00+02:00",
+        "1999-02-18T10:10:00+02:00",
+    ),
+    queues={
+        "PS": {"team": "team-1", "service_level": "30s", "short_abandon": "10s"},
+        "NW": {"team": "team-2"},
+    },
+    queue_teams={"PS": "team-1", "NW": "team-2"},
+    thresholds={"PS": (30_000, 10_000)},
+)
+SHOP = Case(
+    file="shopzilla/contacts.csv",
+    adapter=adapters.shopzilla,
+    timezone="Asia/Kolkata",
+    instants=tuple(f"2023-08-{day:02}T{hour:02}:{day:02}:00+05:30" for day, hour in (
+        (1, 12), (2, 9), (4, 0), (7, 18), (9, 11), (12, 15), (16, 20), (21, 8), (28, 10), (29, 17)
+    )),
+    queues={},
+    queue_teams={},
+    thresholds={},
+)  # fmt: skip
+
+
+def instant_ms(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 instant."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+class Board:
+    """The `kpis` topic as a consumer holds it: the last reading of each key, and all of them."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, dict[str, Any]] = {}
+        self.all: list[dict[str, Any]] = []
+
+    def take(self, records: Iterable[Seen]) -> None:
+        """Takes in records in their order."""
+        for record in records:
+            key = (record.key or b"").decode()
+            if record.value is None:
+                self.latest.pop(key, None)
+            else:
+                reading = json.loads(record.value)
+                assert key == f"{reading['scope']}/{reading['id']}/{reading['window']}"
+                self.latest[key] = reading
+                self.all.append(reading)
+
+    def of(self, scope: str, as_of_ms: int) -> dict[tuple[str, str], dict[str, Any]]:
+        """The readings of a scope as of an instant, those of empty windows left out."""
+        return {
+            (r["id"], r["window"]): r["kpis"]
+            for r in self.latest.values()
+            if r["scope"] == scope and instant_ms(r["as_of"]) == as_of_ms and has_samples(r)
+        }
+
+
+def has_samples(reading: Mapping[str, Any]) -> bool:
+    """Whether anything stands behind a reading."""
+    return any(figure["samples"] for figure in reading["kpis"].values())
+
+
+def differences(
+    expected: Mapping[str, tuple[float | None, int]], found: Mapping[str, Any]
+) -> list[str]:
+    """The KPIs that differ: samples exactly, counts exactly, ratios to 1e-12."""
+    wrong = []
+    for name, (value, samples) in expected.items():
+        figure = found[name]
+        same = (value is None) == (figure["value"] is None) and samples == figure["samples"]
+        if same and value is not None:
+            same = abs(figure["value"] - value) <= RATIO_TOLERANCE * max(1.0, abs(value))
+        if not same:
+            wrong.append(f"{name}: expected {value} ({samples}), found {figure}")
+    return wrong
+
+
+def events_of(topics: Mapping[str, list[Seen]]) -> list[dict[str, Any]]:
+    """The events as they stand in the topics, each with its place, clocks left out."""
+    return [
+        {
+            **json.loads(record.value or b""),
+            "type": kind,
+            "_partition": record.partition,
+            "_offset": record.offset,
+        }
+        for kind, records in topics.items()
+        for record in records
+        if record.key != b"__clock__"
+    ]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("case", [BANK, SHOP], ids=["anonymous_bank", "shopzilla"])
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_every_reading_equals_sql(
+    case: Case, partitions: int, kafka: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    """At ten instants, for every scope id and window, and in flight by as_of and offsets."""
+    file = data_dir() / case.file
+    if not file.exists():
+        pytest.skip(f"no test data at {case.file}")
+    settings = written_settings(case, partitions, kafka.bootstrap, topic_prefix)
+    (tmp_path / "w").mkdir()
+    with WorkerProcess(tmp_path / "w", settings) as worker:
+        worker.wait_ready(partitions)
+        parsed = load_settings(tmp_path / "w")
+        events = read_events(case.adapter, [file])
+        checked = asyncio.run(follow(case, parsed, partitions, events))
+    print(f"\n{case.file}, {partitions} partitions: {checked}")
+    assert checked["figures at rest"] > 5_000
+    assert checked["readings in flight"] >= 100
+
+
+def written_settings(case: Case, partitions: int, bootstrap: str, prefix: str) -> dict[str, Any]:
+    """The worker's settings for one case."""
+    names = ("interactions", "surveys", "agent_facts", "kpis", "alerts", "dead_letters")
+    return {
+        "app": f"{prefix}app",
+        "broker": bootstrap,
+        "time": "replay",
+        "partitions": partitions,
+        "timezone": case.timezone,
+        "queues": case.queues,
+        "topics": {name: f"{prefix}{name}" for name in names},
+    }
+
+
+async def follow(
+    case: Case, settings: Settings, partitions: int, events: list[TimedEvent]
+) -> dict[str, int]:
+    """Replays to each instant in turn and compares what the board then shows."""
+    board, start_ms = Board(), 0
+    scopes = SCOPE_KINDS if partitions == 1 else ("agent",)
+    figures = 0
+    async with TopicReader(settings.broker, settings.topics.kpis) as reader:
+        for instant in map(instant_ms, case.instants):
+            part = [event for event in events if start_ms <= event.at_ms < instant]
+            await replay(settings, part, until_ms=instant)
+            start_ms = instant
+            oracle, stored = await oracle_of(case, settings)
+            figures += await compare_at_rest(oracle, board, reader, instant, scopes)
+    places = {event["agent_id"]: event["_partition"] for event in stored if "agent_id" in event}
+    in_flight = compare_in_flight(oracle, board, settings, {} if partitions == 1 else places)
+    return {"figures at rest": figures, "readings in flight": in_flight, "seen": len(board.all)}
+
+
+async def oracle_of(case: Case, settings: Settings) -> tuple[Oracle, list[dict[str, Any]]]:
+    """The oracle over all events that now stand in the topics, and these events."""
+    topics = {}
+    for kind, topic in (
+        ("interaction", settings.topics.interactions),
+        ("survey", settings.topics.surveys),
+    ):
+        async with TopicReader(settings.broker, topic) as reader:
+            topics[kind] = await reader.read_to_end()
+    events = events_of(topics)
+    oracle = Oracle(
+        events,
+        queue_teams=case.queue_teams,
+        queue_thresholds=case.thresholds,
+        timezone=case.timezone,
+    )
+    return oracle, events
+
+
+async def compare_at_rest(
+    oracle: Oracle, board: Board, reader: TopicReader, as_of_ms: int, scopes: Iterable[str]
+) -> int:
+    """Waits until the board shows this instant, and compares all of it. Counts figures."""
+    compared = 0
+    for scope in scopes:
+        expected = {
+            key: figures
+            for key, figures in oracle.expected(as_of_ms, scope, WINDOWS).items()
+            if any(samples for _, samples in figures.values())
+        }
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while board.of(scope, as_of_ms).keys() != expected.keys():
+            board.take(await reader.poll())
+            if time.monotonic() > deadline:
+                found = board.of(scope, as_of_ms).keys()
+                pytest.fail(f"{scope} at {as_of_ms}: differing keys {found ^ expected.keys()}")
+        for key, figures in expected.items():
+            wrong = differences(figures, board.of(scope, as_of_ms)[key])
+            assert not wrong, f"{scope} {key} at {as_of_ms}: {wrong}"
+            compared += len(figures)
+    return compared
+
+
+def compare_in_flight(
+    oracle: Oracle, board: Board, settings: Settings, places: Mapping[str, int]
+) -> int:
+    """Compares readings written on the way, by their own as_of and offsets. Counts them."""
+    chosen = random.Random(7).sample(board.all, min(IN_FLIGHT_CHECKED, len(board.all)))
+    for reading in chosen:
+        offsets, partition = reading["offsets"], places.get(reading["id"], 0)
+        included = {
+            ("interaction", partition): offsets.get(settings.topics.interactions, 0),
+            ("survey", partition): offsets.get(settings.topics.surveys, 0),
+        }
+        key = (reading["id"], reading["window"])
+        as_of_ms = instant_ms(reading["as_of"])
+        expected = oracle.expected(as_of_ms, reading["scope"], [reading["window"]], included)
+        if key in expected:
+            wrong = differences(expected[key], reading["kpis"])
+            assert not wrong, f"{reading['scope']} {key} as of {reading['as_of']}: {wrong}"
+        else:
+            assert not has_samples(reading), f"{key} as of {reading['as_of']} should be empty"
+    return len(chosen)
