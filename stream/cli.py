@@ -24,7 +24,7 @@ from stream.compute import compute as compute_readings
 from stream.config import GOALS_FILE, SETTINGS_FILE, Faults, Settings, load_settings
 from stream.core.events import epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
-from stream.core.readings import Reading
+from stream.core.readings import Figure, Reading
 from stream.core.windows import parse_window
 from stream.goalfile import load_goals
 from stream.kafka.codec import reading_fields
@@ -241,13 +241,15 @@ def _table(readings: list[Reading]) -> Table:
     for name in ("scope", "id", "window", *names):
         table.add_column(name)
     for reading in readings:
-        cells = {f.kpi.name: _cell(f.value, f.samples) for f in reading.figures}
+        cells = {figure.kpi.name: _cell(figure) for figure in reading.figures}
         row = (reading.scope, reading.scope_id, reading.window)
         table.add_row(*row, *(cells.get(name, "") for name in names))
     return table
 
 
-def _cell(value: float | int | None, samples: int) -> str:
-    if value is None:
+def _cell(figure: Figure) -> str:
+    if figure.value is None:
         return "–"
-    return f"{value:.4g} ({samples})" if isinstance(value, float) else str(value)
+    if figure.kpi.shape == "count":
+        return str(figure.value)
+    return f"{figure.value:.4g} ({figure.samples})"

@@ -6,6 +6,7 @@ The environment wins over the file; nested names are joined by two underscores
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -25,8 +26,10 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
 
@@ -37,8 +40,8 @@ from stream.core.windows import Window, parse_window
 SETTINGS_FILE: Final = "kpi-stream.yaml"
 GOALS_FILE: Final = "goals.yaml"
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_DURATION: Final = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNIT_MS))
 
 
 class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
@@ -50,22 +53,23 @@ class Faults(Exception):  # noqa: N818 - several faults at once, each a line for
         self.faults = faults
 
 
-def parse_duration_ms(value: object) -> object:
-    """Milliseconds from `500ms`, `20s`, `1m30s`, `2h`; anything else is passed on unchanged."""
-    if not isinstance(value, str):
-        return value
-    parts = _DURATION.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-        message = f"{value!r}: expected a duration such as '20s' or '1m30s'"
+def parse_duration_ms(value: object) -> int:
+    """Milliseconds from `500ms`, `20s`, `1m30s`, `2h`.
+
+    Raises:
+        ValueError: if `value` is something else; a bare number has no unit.
+    """
+    match = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
+    if match is None or not any(match.groups()):
+        message = f"{value!r}: expected a duration with its unit, such as '20s' or '1m30s'"
         raise ValueError(message)
-    return round(sum(float(number) * _UNIT_MS[unit] for number, unit in parts))
+    parts = zip(match.groups(), _UNIT_MS.values(), strict=True)
+    return round(sum(float(number or 0) * unit_ms for number, unit_ms in parts))
 
 
-def _require_unit(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
-        message = f"{value!r}: a duration needs a unit, such as '20s'"
-        raise ValueError(message)
-    return parse_duration_ms(value)
+def _split_commas(value: object) -> object:
+    """A list as the environment writes it: `15m,1h`."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def _check_zone(name: str) -> str:
@@ -89,7 +93,7 @@ def _check_kpi(name: str) -> str:
     return name
 
 
-DurationMs = Annotated[int, BeforeValidator(_require_unit), Field(ge=0, le=31 * 86_400_000)]
+DurationMs = Annotated[int, BeforeValidator(parse_duration_ms), Field(ge=0, le=31 * 86_400_000)]
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
 WindowName = Annotated[str, AfterValidator(_check_window)]
 KpiName = Annotated[str, AfterValidator(_check_kpi)]
@@ -185,7 +189,12 @@ class Settings(BaseSettings):
     replication: Annotated[int, Field(ge=1, le=10)] = 1
     time: Literal["live", "replay"] = "live"
     timezone: ZoneName = "UTC"
-    windows: Annotated[tuple[WindowName, ...], Field(min_length=1, max_length=60)] = (
+    windows: Annotated[
+        tuple[WindowName, ...],
+        NoDecode,
+        BeforeValidator(_split_commas),
+        Field(min_length=1, max_length=60),
+    ] = (
         "15m",
         "1h",
         "8h",
@@ -263,12 +272,29 @@ def load_settings(folder: Path | None = None, **overrides: Any) -> Settings:
             del dotenv_settings, file_secret_settings
             return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, file)
 
+    faults = [f"{name}: no such setting" for name in _unknown_variables()]
     try:
-        return FromFile(**overrides)
+        settings = FromFile(**overrides)
     except ValidationError as error:
-        raise Faults([_explain(fault) for fault in error.errors()]) from error
+        raise Faults(faults + [_explain(fault) for fault in error.errors()]) from error
+    except SettingsError as error:
+        raise Faults([*faults, f"environment: {error}; nested values are JSON"]) from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise Faults([f"{file}: not readable as settings: {error}"]) from error
+        raise Faults([*faults, f"{file}: not readable as settings: {error}"]) from error
+    if faults:
+        raise Faults(faults)
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    """Variables that are meant for us and name no setting: a slip that would pass in silence."""
+    prefix = str(Settings.model_config["env_prefix"])
+    mine = (name for name in os.environ if name.upper().startswith(prefix))
+    return sorted(
+        name
+        for name in mine
+        if name[len(prefix) :].lower().partition("__")[0] not in Settings.model_fields
+    )
 
 
 def _explain(fault: Any) -> str:

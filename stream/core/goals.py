@@ -49,7 +49,7 @@ class Target:
 
     def __str__(self) -> str:
         """The target as one would write it."""
-        return f"{'>=' if self.at_least else '<='} {self.bound:g}"
+        return f"{'>=' if self.at_least else '<='} {self.bound:.15g}"
 
 
 _TARGET: Final = re.compile(r"\s*(>=|<=)\s*(.+?)\s*")

@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+import msgspec
 from faust.types import TP
 
 from stream.config import Settings
 from stream.core.engine import LATE, Engine, Rules
 from stream.core.events import (
+    EpochMs,
     Event,
     EventDecoder,
     Ignored,
     Kind,
     Refusal,
-    Survey,
     routing_key,
 )
 from stream.core.measures import measure_ids
@@ -49,6 +49,16 @@ KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
 _PLACES_CACHED_MAX: Final = 200_000
 _KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
+
+
+class Clock(msgspec.Struct):
+    """A clock record: the instant a replay has come to, and whether it ends there."""
+
+    now: EpochMs
+    settle: bool = False
+
+
+_CLOCKS: Final = msgspec.json.Decoder(Clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ class PartitionStage:
         for position, record in enumerate(block):
             if record.key == CLOCK_KEY:
                 self._apply_run(topic, block[start:position])
-                self._apply_clock(topic, record.value)
+                self._apply_clock(topic, record)
                 start = position + 1
         self._apply_run(topic, block[start:] if start else block)
         self.included[topic] = max(self.included.get(topic, 0), block[-1].offset + 1)
@@ -155,36 +165,35 @@ class PartitionStage:
 
     def _apply_run(self, topic: str, block: Sequence[Any]) -> None:
         """Decodes records one by one, so that a bad one costs its neighbours nothing."""
-        events: list[Event] = []
-        records: list[Any] = []
+        accepted: dict[Kind, tuple[list[Event], list[Any]]] = {kind: ([], []) for kind in _KINDS}
+        facts = topic == self.site.topology.agent_facts
         for record in block:
             kind = self._kind(topic, record)
             event = self._decoders[kind].decode(record.value)
-            if type(event) is Refusal:
+            if isinstance(event, Refusal):
                 self._refuse(record, event.reason, event.detail)
-            elif type(event) is Ignored:
+            elif isinstance(event, Ignored):
                 self.site.telemetry.ignored.labels(reason=event.reason).inc()
             else:
-                place = self._place(routing_key(event))  # type: ignore[arg-type]
-                if place == self.number or topic == self.site.topology.agent_facts:
-                    events.append(event)  # type: ignore[arg-type]
-                    records.append(record)
+                place = self.number if facts else self._place(routing_key(event))
+                if place == self.number:
+                    accepted[kind][0].append(event)
+                    accepted[kind][1].append(record)
                 else:
-                    self._move(record, kind, place, routing_key(event))  # type: ignore[arg-type]
-        if events:
-            self._count(events, records)
+                    self._move(record, kind, place, routing_key(event))
+        for kind, (events, records) in accepted.items():
+            if events:
+                self._count(kind, events, records)
 
-    def _count(self, events: list[Event], records: list[Any]) -> None:
+    def _count(self, kind: Kind, events: list[Event], records: list[Any]) -> None:
         telemetry = self.site.telemetry
         applied = self.engine.apply(events)
         for position, reason in applied.refused:
             self._refuse(records[position], reason, f"event time is too {reason}")
-        surveys = sum(type(event) is Survey for event in events)
-        unattributed = sum(type(e) is Survey and e.agent_id is None for e in events)
-        kind = "survey" if surveys == len(events) else "interaction"
         telemetry.events.labels(kind=kind).inc(applied.applied)
         telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
-        telemetry.unattributed.inc(unattributed)
+        if kind == "survey":
+            telemetry.unattributed.inc(sum(event.agent_id is None for event in events))
         for name, count in self.unknown_fields().items():
             telemetry.unknown_fields.labels(field=name).inc(count)
 
@@ -220,22 +229,21 @@ class PartitionStage:
         headers = dead_letter_headers(reason, detail, record.topic, record.partition, record.offset)
         self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
 
-    def _apply_clock(self, topic: str, value: bytes | None) -> None:
+    def _apply_clock(self, topic: str, record: Any) -> None:
         """A replay's clock: now is the least of those of the topics that a replay feeds."""
         if self.site.settings.time != "replay":
             self.site.telemetry.ignored.labels(reason="clock").inc()
             return
         try:
-            clock = orjson.loads(value or b"")
-            now_ms, settle = int(clock["now"]), bool(clock.get("settle"))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-            self.site.telemetry.refused.labels(reason="malformed").inc()
+            clock = _CLOCKS.decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._refuse(record, "invalid", f"no clock: {error}")
             return
-        self.clocks[topic] = max(now_ms, self.clocks.get(topic, 0))
+        self.clocks[topic] = max(clock.now, self.clocks.get(topic, 0))
         fed = (self.site.topology.interactions, self.site.topology.surveys)
         if all(name in self.clocks for name in fed):
             self.engine.tick(min(self.clocks[name] for name in fed))
-            if settle:
+            if clock.settle:
                 self.engine.settle()
 
     def _freeze_alerts(self, flush: Flush) -> list[Outgoing]:

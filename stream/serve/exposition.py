@@ -119,7 +119,8 @@ class Exposition:
         goal, table = watched.goal, watched.table
         codes = engine.verdicts.codes(goal.name)
         for scope_id, slot in table.slots.items():
-            label = f'goal="{goal.name}",{self._label(table, slot, goal.window)}'
+            name = f'goal="{goal.name}",kpi="{goal.kpi.name}"'
+            label = f"{name},{self._label(table, slot, goal.window)}"
             states.append(f"kpi_goal_state{{{label}}} {codes[slot]}")
             bound = goal.terms_for(scope_id, table.team(slot)).target.bound
             targets.append(f"kpi_goal_target{{{label}}} {bound}")
