@@ -247,7 +247,12 @@ def test_a_transferred_caller_is_offered_to_each_queue_and_once_above() -> None:
 
 def test_an_abandoned_call_has_a_team_by_its_queue() -> None:
     """Nobody took it, and still the team's service level knows it."""
-    gone: dict[str, Any] = {"outcome": "abandoned", "agent_id": None, "queue": "q1", "wait_ms": 30_000}
+    gone: dict[str, Any] = {
+        "outcome": "abandoned",
+        "agent_id": None,
+        "queue": "q1",
+        "wait_ms": 30_000,
+    }
     helped = call(queue="q1", team_id="t2", wait_ms=1_000)
     made = with_events(call(**gone), helped, queue_teams={"q1": "t1"})
     assert figures(made, "team", "t1", "1h")["service_level"] == 0.5
