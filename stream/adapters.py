@@ -65,8 +65,8 @@ def read_events(adapter: Adapter, files: Sequence[Path]) -> list[TimedEvent]:
     Raises:
         AdapterError: naming the file and the record that is no event.
     """
-    events = [timed for file in files for timed in _read_file(adapter, file)]
-    events.sort(key=lambda timed: timed.at_ms)
+    events = [event for file in files for event in _read_file(adapter, file)]
+    events.sort(key=lambda event: event.at_ms)
     return events
 
 
@@ -74,10 +74,16 @@ def _read_file(adapter: Adapter, file: Path) -> Iterator[TimedEvent]:
     for number, item in enumerate(adapter(str(file)), start=1):
         try:
             event = item if isinstance(item, Interaction | Survey) else from_mapping(item)
-            at_ms = event_time_ms(event)
         except (ValueError, TypeError, AttributeError) as error:
             raise AdapterError(f"{file}: record {number} is no event: {error}") from error
-        yield TimedEvent(at_ms, kind_of(event), routing_key(event), event, _encode(event))
+        yield timed(event)
+
+
+def timed(event: Event) -> TimedEvent:
+    """The event with its time, kind, key and JSON."""
+    return TimedEvent(
+        event_time_ms(event), kind_of(event), routing_key(event), event, _encode(event)
+    )
 
 
 def _encode(event: Event) -> bytes:

@@ -21,11 +21,20 @@ from rich.table import Table
 from stream import __version__
 from stream.adapters import AdapterError, TimedEvent, load_adapter, read_events
 from stream.compute import compute as compute_readings
-from stream.config import GOALS_FILE, SETTINGS_FILE, Faults, Settings, load_settings
+from stream.config import (
+    GOALS_FILE,
+    SETTINGS_FILE,
+    Faults,
+    Settings,
+    load_settings,
+    parse_duration_ms,
+)
 from stream.core.events import epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.readings import Figure, Reading
 from stream.core.windows import parse_window
+from stream.demo import DemoError
+from stream.demo import run as run_demo
 from stream.goalfile import load_goals
 from stream.kafka.codec import reading_fields
 from stream.kafka.topology import TopologyError
@@ -79,7 +88,7 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             for fault in faults.faults:
                 click.echo(fault, err=True)
             sys.exit(1)
-        except (TopologyError, AdapterError) as error:
+        except (TopologyError, AdapterError, DemoError) as error:
             click.echo(f"kpi-stream: {error}", err=True)
             sys.exit(1)
 
@@ -106,6 +115,19 @@ def worker(config: Path) -> None:
     settings = load_settings(config)
     goals, leads = load_goals(config / GOALS_FILE, settings.windows)
     run_worker(settings, goals, leads)
+
+
+@main.command()
+@click.option("--for", "length", default=None, help="Such as 30s; without it until Ctrl-C.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="JSON file.")
+@clear_errors
+def demo(length: str | None, report: Path | None) -> None:
+    """Broker, worker and seeded traffic in one command, with a live table. No Docker, no JVM."""
+    try:
+        seconds = None if length is None else parse_duration_ms(length) / 1000
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from error
+    run_demo(seconds, report)
 
 
 @main.command()

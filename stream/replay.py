@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -31,53 +30,66 @@ Progress = Callable[[int], None]
 
 async def replay(
     settings: Settings,
-    events: Sequence[TimedEvent],
+    events: Iterable[TimedEvent],
     *,
     until_ms: int | None = None,
     speed: float | None = None,
     progress: Progress = lambda _: None,
-) -> int:
-    """Sends `events` (sorted by time) and clocks up to `until_ms`; returns the final instant.
+) -> None:
+    """Sends `events` (sorted by time) and clocks up to `until_ms`.
 
     `speed` is event time per wall time (None: as fast as Kafka takes them). `until_ms` is the
     minute after the last event where it is not given.
     """
-    if not events and until_ms is None:
-        return 0
     topology = await prepare(settings)
-    first_ms = events[0].at_ms if events else until_ms or 0
-    last_ms = until_ms if until_ms is not None else _next_minute(events[-1].at_ms)
     producer = AIOKafkaProducer(**connection_options(settings), acks="all", linger_ms=5)
     await producer.start()
     try:
         sender = _Sender(producer, topology)
-        began = time.monotonic()
-        for now_ms, minute_events in _minutes(events, first_ms, last_ms):
+        began, first_ms = time.monotonic(), None
+        for step in _minutes(iter(events), until_ms):
+            first_ms = step.end_ms if first_ms is None else first_ms
             if speed:
-                pause_s = (now_ms - first_ms) / 1000 / speed - (time.monotonic() - began)
+                pause_s = (step.end_ms - first_ms) / 1000 / speed - (time.monotonic() - began)
                 await asyncio.sleep(max(0.0, pause_s))
-            sender.add(minute_events)
-            sender.add_clock(now_ms, settle=now_ms == last_ms)
-            if speed or sender.size >= _RECORDS_PER_SEND or now_ms == last_ms:
+            sender.add(step.events)
+            sender.add_clock(step.end_ms, settle=step.is_last)
+            if speed or sender.size >= _RECORDS_PER_SEND or step.is_last:
                 await sender.send()
-            progress(len(minute_events))
+            progress(len(step.events))
     finally:
         await producer.stop()
-    return last_ms
+
+
+class _Step(NamedTuple):
+    """A minute of a replay: its events, and the instant that its clock record says."""
+
+    end_ms: int
+    events: list[TimedEvent]
+    is_last: bool
+
+
+def _minutes(events: Iterator[TimedEvent], until_ms: int | None) -> Iterator[_Step]:
+    """Each minute with its events, idle ones too; the last one ends at `until_ms`, if given."""
+    collected: list[TimedEvent] = []
+    end_ms: int | None = None
+    for event in events:
+        end_ms = _next_minute(event.at_ms) if end_ms is None else end_ms
+        while event.at_ms >= end_ms:
+            yield _Step(end_ms, collected, is_last=False)
+            collected, end_ms = [], end_ms + MINUTE_MS
+        collected.append(event)
+    last_ms = until_ms if until_ms is not None else end_ms
+    if last_ms is None:
+        return
+    while end_ms is not None and end_ms < last_ms:
+        yield _Step(end_ms, collected, is_last=False)
+        collected, end_ms = [], end_ms + MINUTE_MS
+    yield _Step(last_ms, collected, is_last=True)
 
 
 def _next_minute(at_ms: int) -> int:
     return (at_ms // MINUTE_MS + 1) * MINUTE_MS
-
-
-def _minutes(
-    events: Sequence[TimedEvent], first_ms: int, last_ms: int
-) -> Iterator[tuple[int, list[TimedEvent]]]:
-    """Each minute's end with the events before it; the last end is `last_ms` itself."""
-    groups = {end: list(g) for end, g in groupby(events, key=lambda e: _next_minute(e.at_ms))}
-    for end in range(_next_minute(first_ms), last_ms, MINUTE_MS):
-        yield end, groups.pop(end, [])
-    yield last_ms, [event for group in groups.values() for event in group]
 
 
 class _Sender:
