@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from stream.core.goals import Goal, Judgement, Verdict
-
-if TYPE_CHECKING:
-    from stream.core.kpis import ScopeKind
+from stream.core.kpis import ScopeKind
 
 Status = Literal["pending", "firing"]
 Change = Literal["pending", "firing", "cancelled", "resolved", "ended_no_data", "withdrawn"]

@@ -9,13 +9,11 @@ a bucket that lost its last minute is exactly zero.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stream.core.rows import Pane
-    from stream.core.windows import Window
+from stream.core.rows import Pane
+from stream.core.windows import Window
 
 OUTSIDE: Final = 0
 WINDOWS_MAX: Final = 60

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream.core.alerts import AlertState
 from stream.core.buckets import OUTSIDE, Buckets
 from stream.core.events import Event, event_time_ms, kind_of
+from stream.core.goals import Goal
+from stream.core.kpis import ScopeKind, kpis_over
 from stream.core.measures import COLUMNS, Thresholds, contribute
 from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, Ints, RowKey, RowStore, dims_of, event_digest
 from stream.core.scopes import ScopeTable
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
 from stream.core.windows import MINUTE_MS, Window, ceil_minute, retention_minutes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from stream.core.alerts import AlertState
-    from stream.core.goals import Goal
-    from stream.core.kpis import ScopeKind
 
 LATE: Final = "late"
 EARLY: Final = "early"
@@ -138,6 +135,17 @@ class Engine:
             self._introduce(places)
             self._buckets_of(places)
             self.readings.assume_all_shown()
+
+    def note_new_measures(self, since_ms: Mapping[str, int]) -> None:
+        """Leaves KPIs empty where a window begins before all their measures were counted.
+
+        `since_ms` names measures that a changed definition began anew, and when: what was counted
+        before lacks them, and a ratio over both would be wrong.
+        """
+        for name in kpis_over(since_ms.keys()):
+            starts = [since_ms[m] for m in since_ms if name in kpis_over({m})]
+            first = ceil_minute(max(starts))
+            self.readings.complete_from[name] = self.verdicts.complete_from[name] = first
 
     def restore_alert(self, key: AlertKey, state: AlertState) -> None:
         """Takes in a stored alert."""

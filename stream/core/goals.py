@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from stream.core.kpis import Kpi, ScopeKind, ratio
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Verdict(IntEnum):

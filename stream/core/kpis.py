@@ -6,17 +6,14 @@ samples. Sources are named with each definition; where vendors disagree, the var
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from stream.core.measures import COLUMN, Thresholds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy.typing as npt
+from stream.core.measures import COLUMN, Thresholds, base_name
 
 ScopeKind = Literal["agent", "team", "queue", "channel", "campaign", "site"]
 SCOPE_KINDS: Final[tuple[ScopeKind, ...]] = (
@@ -361,6 +358,16 @@ CATALOGUE: Final[Mapping[str, Kpi]] = {kpi.name: kpi for kpi in (*_WORK_KPIS, *_
 def kpis_of(kind: str) -> tuple[Kpi, ...]:
     """The KPIs given for scopes of `kind`, in the catalogue's order."""
     return tuple(kpi for kpi in CATALOGUE.values() if kind in kpi.scopes)
+
+
+def kpis_over(measures: Collection[str]) -> set[str]:
+    """The names of the KPIs that are counted from any of these measures (by their ids)."""
+    bases = {base_name(measure) for measure in measures}
+    return {
+        kpi.name
+        for kpi in CATALOGUE.values()
+        if any(name in bases for name, _ in (*kpi.numerator, *kpi.denominator))
+    }
 
 
 def definitions(kind: str, scope_id: str, thresholds: Thresholds) -> dict[str, str]:

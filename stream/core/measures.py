@@ -9,13 +9,11 @@ scopes above the queue. Definitions: `kpis.py`, which divides them at read time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stream.core.events import Event, Interaction, Survey
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WORK: Final = (
     "legs",
@@ -115,9 +113,13 @@ def measure_ids(thresholds: Thresholds) -> tuple[str, ...]:
     return tuple(_measure_id(name, thresholds) for name in MEASURES)
 
 
+def base_name(measure: str) -> str:
+    """A measure id without its leg suffix and thresholds."""
+    return measure.partition("<=")[0].partition(":")[0]
+
+
 def _measure_id(name: str, thresholds: Thresholds) -> str:
-    base = name.partition(":")[0]
-    which = _THRESHOLD_MEASURES.get(base)
+    which = _THRESHOLD_MEASURES.get(base_name(name))
     if which is None:
         return name
     own = {queue: _milliseconds(t, which) for queue, t in sorted(thresholds.by_queue.items())}

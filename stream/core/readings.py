@@ -9,23 +9,20 @@ then a tombstone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.buckets import Buckets
+from stream.core.goals import Judgement
 from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of, ratio
 from stream.core.rows import Ints, grown
 from stream.core.scopes import EVERY_WINDOW, Masks, ScopeTable
+from stream.core.verdicts import Verdicts
 from stream.core.windows import MINUTE_MS, Window
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from stream.core.buckets import Buckets
-    from stream.core.goals import Judgement
-    from stream.core.verdicts import Verdicts
 
 READINGS_PER_FLUSH_MAX: Final = 2_000
 _NEVER: Final = -(10**15)
@@ -41,7 +38,11 @@ class Figure(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All KPIs of one scope and window. The window is [`from_minute`, `to_minute`)."""
+    """All KPIs of one scope and window. The window is [`from_minute`, `to_minute`).
+
+    `complete_from` names the KPIs that a changed definition has left empty here, each with the
+    minute from which on it is counted.
+    """
 
     scope: ScopeKind
     scope_id: str
@@ -53,6 +54,7 @@ class Reading(NamedTuple):
     figures: tuple[Figure, ...]
     judgements: tuple[tuple[str, Judgement], ...]
     empty: bool
+    complete_from: tuple[tuple[str, int], ...] = ()
 
 
 class ReadingKey(NamedTuple):
@@ -86,6 +88,7 @@ class Readings:
         self._shown = {kind: _new_shown(len(windows), t.capacity) for kind, t in tables.items()}
         self._gone: list[ReadingKey] = []
         self.settling = False
+        self.complete_from: dict[str, int] = {}
 
     def assume_all_shown(self) -> None:
         """After a restart: readers may hold a reading of any window of any scope."""
@@ -125,7 +128,14 @@ class Readings:
         """Readings of these scopes now, whatever is due; nothing is noted as shown."""
         table, span = self._tables[kind], self._windows[window].span(now_ms)
         sums = table.window_sums(buckets.of_window(window), slots)
-        goals = self._verdicts.of_window(kind, window)
+        partial = {name: m for name, m in self.complete_from.items() if m > span[0]}
+        goals = [
+            w for w in self._verdicts.of_window(kind, window) if w.goal.kpi.name not in partial
+        ]
+        given = [form for form in self._forms[kind] if form.kpi.name not in partial]
+        missing = tuple(
+            Figure(form.kpi, None, 0) for form in self._forms[kind] if form.kpi.name in partial
+        )
         readings = []
         for slot, row in zip(slots.tolist(), sums.tolist(), strict=True):
             scope_id = table.ids[slot]
@@ -140,11 +150,12 @@ class Readings:
                     from_minute=span[0],
                     to_minute=span[1],
                     team=team,
-                    figures=tuple(_figure(form, row) for form in self._forms[kind]),
+                    figures=(*(_figure(form, row) for form in given), *missing),
                     judgements=tuple(
                         (w.goal.name, w.judge(scope_id, team, *w.form.fraction(row))) for w in goals
                     ),
                     empty=not any(row),
+                    complete_from=tuple(partial.items()),
                 )
             )
         return readings

@@ -10,19 +10,16 @@ Python objects once, and everything else is done for a whole block.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.events import Event, Kind
 from stream.core.measures import COLUMNS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stream.core.events import Event, Kind
 
 Ints = npt.NDArray[np.int64]
 

@@ -7,19 +7,16 @@ the queue, so that a team's service level is its queue's and an abandoned call h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
 from stream.core.rows import Dims, Ints, grown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from stream.core.kpis import ScopeKind
 
 NOBODY: Final = 0
 _FIRST_CAPACITY: Final = 64
@@ -164,15 +161,22 @@ class ScopeTable:
     def note_team(self, index: int, team: str, at_ms: int) -> None:
         """An agent's team is that of its latest event; of two at once, the later name."""
         slot = int(self._by_dims[index, 0])
-        if slot != NOBODY and (at_ms, team) > self.teams.get(slot, (-1, "")):
+        known = self.teams.get(slot, (-1, ""))
+        if slot != NOBODY and (at_ms, team) > known:
             self.teams[slot] = (at_ms, team)
+            if team != known[1]:
+                self._renew(slot)
 
     def forget_teams(self, before_ms: int) -> None:
         """Forgets what events before that told of teams: a restart would not know."""
         for slot in [slot for slot, (at_ms, _) in self.teams.items() if at_ms < before_ms]:
             del self.teams[slot]
-            for mask in (self.rolled, self.unjudged):
-                mask[slot] = EVERY_WINDOW
+            self._renew(slot)
+
+    def _renew(self, slot: int) -> None:
+        """Has all of a scope's windows read and judged again: its team says by which terms."""
+        for mask in (self.rolled, self.unjudged):
+            mask[slot] = EVERY_WINDOW
 
     def team(self, slot: int) -> str | None:
         """The team of an agent, or of a team itself."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.core.alerts import AlertState, Transition, step, withdraw
+from stream.core.buckets import Buckets
 from stream.core.goals import Goal, Judgement, Verdict, judge
+from stream.core.kpis import Form, ScopeKind
 from stream.core.rows import Ints, grown
 from stream.core.scopes import EVERY_WINDOW, ScopeTable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from stream.core.buckets import Buckets
-    from stream.core.kpis import Form, ScopeKind
 
 
 class AlertKey(NamedTuple):
@@ -66,6 +63,7 @@ class Verdicts:
     ) -> None:
         """Watches the goals whose scope and window this partition keeps."""
         self.open = False
+        self.complete_from: dict[str, int] = {}
         self.states: dict[str, dict[str, AlertState]] = {}
         self.changed: set[AlertKey] = set()
         self.watched = {
@@ -94,6 +92,8 @@ class Verdicts:
         """
         announcements = self._withdraw_removed(now_ms)
         for watched in self.watched.values():
+            if self.complete_from.get(watched.goal.kpi.name, -1) > buckets.spans[watched.window][0]:
+                continue  # its definition has changed within the window: no verdict either way
             announcements += self._judge_goal(watched, buckets, now_ms)
         for watched in self.watched.values():
             watched.table.unjudged[:] = 0

@@ -28,7 +28,8 @@ class Checkpoint(Struct, kw_only=True):
     """What a partition's stored state includes; one record, written with every flush.
 
     `offsets`: per input topic, the first offset not included. `layouts`: the measure ids by
-    which rows were written, by fingerprint. `since_ms`: measures that began later than the rest.
+    which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
+    a changed definition began anew.
     """
 
     format: int
@@ -36,6 +37,7 @@ class Checkpoint(Struct, kw_only=True):
     revision: int
     offsets: dict[str, int]
     clocks: dict[str, int]
+    layout: str
     layouts: dict[str, list[str]]
     since_ms: dict[str, int] = {}
 
@@ -118,6 +120,9 @@ class ReadingCodec:
             "offsets": offsets,
             "goals": {name: _goal_fields(judgement) for name, judgement in reading.judgements},
         }
+        if reading.complete_from:
+            since = {name: iso(minute * MINUTE_MS) for name, minute in reading.complete_from}
+            record["complete_since"] = since
         return orjson.dumps(record)
 
     def _names(self, reading: Reading) -> dict[str, str]:

@@ -84,7 +84,9 @@ class PartitionStage:
         self.clocks: dict[str, int] = {}
         self.revision = 0
         self._layout = measure_ids(site.rules.thresholds)
-        self._layouts = {f"{fingerprint(self._layout):08x}": list(self._layout)}
+        self._layout_name = f"{fingerprint(self._layout):08x}"
+        self._layouts = {self._layout_name: list(self._layout)}
+        self._since_ms: dict[str, int] = {}
         self._decoders = {kind: EventDecoder(kind) for kind in _KINDS}
         self._readings = ReadingCodec(site.rules.thresholds)
         self._places: dict[str, int] = {}
@@ -113,11 +115,20 @@ class PartitionStage:
         for key, state in stored.alerts.items():
             self.engine.restore_alert(key, state)
         if checkpoint is not None:
-            self._layouts = {**checkpoint.layouts, **self._layouts}
+            self._note_changed_layout(checkpoint)
             self.revision = checkpoint.revision
             self.included = dict(checkpoint.offsets)
             self.clocks = dict(checkpoint.clocks)
             self.engine.tick(checkpoint.now_ms)
+
+    def _note_changed_layout(self, checkpoint: Checkpoint) -> None:
+        """A changed threshold is a new measure: what depends on it is complete from now on only."""
+        before = checkpoint.layouts[checkpoint.layout]
+        began = {name: checkpoint.now_ms for name in self._layout if name not in before}
+        self._since_ms = {**checkpoint.since_ms, **began}
+        self._layouts = {**checkpoint.layouts, **self._layouts}
+        kept = {name: ms for name, ms in self._since_ms.items() if name in self._layout}
+        self.engine.note_new_measures(kept)
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Counts a block of one input topic; clock records split it where they move now."""
@@ -292,6 +303,8 @@ class PartitionStage:
                 revision=self.revision,
                 offsets=dict(self.included),
                 clocks=dict(self.clocks),
+                layout=self._layout_name,
                 layouts=self._layouts,
+                since_ms=self._since_ms,
             )
         )

@@ -15,7 +15,7 @@ import numpy as np
 from stream.config import Shown
 from stream.core.engine import Engine
 from stream.core.goals import Goal
-from stream.core.kpis import CATALOGUE, Kpi, kpis_of
+from stream.core.kpis import CATALOGUE, Kpi
 from stream.core.rows import Ints
 from stream.core.scopes import ScopeTable
 from stream.core.verdicts import Watched
@@ -31,6 +31,7 @@ class _Cut(NamedTuple):
     slots: list[int]
     labels: list[str]
     sums: Ints
+    partial: frozenset[str]
 
 
 class Exposition:
@@ -67,12 +68,15 @@ class Exposition:
                     filled = sums.any(axis=1)
                     held = slots[filled].tolist()
                     labels = [self._label(table, slot, window) for slot in held]
-                    yield _Cut(table, held, labels, sums[filled])
+                    start = engine.buckets.spans[names.index(window)][0]
+                    since = engine.readings.complete_from.items()
+                    partial = frozenset(name for name, minute in since if minute > start)
+                    yield _Cut(table, held, labels, sums[filled], partial)
 
     def _values(self, kpi: Kpi, cuts: Sequence[_Cut]) -> list[str]:
         lines = [f"# HELP {kpi.metric} {kpi.formula}", f"# TYPE {kpi.metric} gauge"]
         for cut in cuts:
-            if cut.table.kind in kpi.scopes and cut.labels:
+            if _is_given(kpi, cut):
                 numerator, denominator = _fractions(kpi, cut)
                 there = denominator > 0
                 values = numerator[there] * float(kpi.scale) / (denominator[there] * kpi.divisor)
@@ -85,8 +89,8 @@ class Exposition:
     def _samples(self, cuts: Sequence[_Cut]) -> list[str]:
         lines = ["# HELP kpi_samples What a KPI's value rests on", "# TYPE kpi_samples gauge"]
         for cut in cuts:
-            for kpi in kpis_of(cut.table.kind):
-                if kpi.name in self._shown.kpis and cut.labels:
+            for kpi in (CATALOGUE[name] for name in self._shown.kpis):
+                if _is_given(kpi, cut):
                     _, denominator = _fractions(kpi, cut)
                     there = denominator > 0
                     lines += [
@@ -147,6 +151,11 @@ class Exposition:
             )
             self._labels[key] = label
         return label
+
+
+def _is_given(kpi: Kpi, cut: _Cut) -> bool:
+    """Whether the KPI is for this kind of scope, and was counted for the whole window."""
+    return cut.table.kind in kpi.scopes and bool(cut.labels) and kpi.name not in cut.partial
 
 
 def _fractions(kpi: Kpi, cut: _Cut) -> tuple[Ints, Ints]:
