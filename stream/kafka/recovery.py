@@ -65,10 +65,11 @@ async def read_changelog(settings: Settings, topic: str, partition: int) -> Stor
                         latest[record.key] = record.value
     finally:
         await consumer.stop()
-    return _sort(latest)
+    return sort_records(latest)
 
 
-def _sort(latest: dict[bytes, bytes]) -> StoredState:
+def sort_records(latest: dict[bytes, bytes]) -> StoredState:
+    """The stored state in a changelog's last values by key."""
     raw = latest.pop(CHECKPOINT_KEY, None)
     checkpoint = None if raw is None else decode_checkpoint(raw)
     if checkpoint is not None and checkpoint.format != CHECKPOINT_FORMAT:

@@ -1,0 +1,197 @@
+"""One partition's stage, without a broker: what a block becomes, what a flush carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from stream.config import Settings, load_settings
+from stream.core.engine import Rules
+from stream.core.kpis import SCOPE_KINDS
+from stream.kafka.delivery import Flush
+from stream.kafka.partition import CLOCK_KEY, PartitionStage, Site
+from stream.kafka.recovery import StoredState, sort_records
+from stream.kafka.telemetry import Telemetry
+from stream.kafka.topology import Topology, partition_of
+
+NOON_MS = 1_710_504_000_000
+MINUTE_MS = 60_000
+
+
+class Record(NamedTuple):
+    """What the stage looks at in a consumed record."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def topology(partitions: int = 1) -> Topology:
+    """Topics under their default names."""
+    return Topology(
+        *("interactions", "surveys", "agent-facts", "rows", "kpis", "alerts", "dead-letters"),
+        partitions=partitions,
+    )
+
+
+def stage(number: int = 0, partitions: int = 1, **settings: Any) -> PartitionStage:
+    """A stage of its own with its own registry."""
+    loaded: Settings = load_settings(None, **settings)
+    rules = Rules(
+        windows=loaded.parsed_windows(),
+        kinds=SCOPE_KINDS if partitions == 1 else ("agent",),
+        thresholds=loaded.thresholds(),
+        skew_ms=loaded.skew if loaded.time == "live" else None,
+    )
+    telemetry = Telemetry(CollectorRegistry())
+    return PartitionStage(Site(loaded, topology(partitions), rules, {}, telemetry), number)
+
+
+def call(offset: int, **fields: Any) -> Record:
+    """A handled call in queue q, ended a minute before noon."""
+    event = {
+        "event_id": f"e-{offset}",
+        "interaction_id": "i",
+        "ended_at": NOON_MS - MINUTE_MS,
+        "outcome": "handled",
+        "queue": "q",
+        "wait_ms": 15_000,
+        **fields,
+    }
+    return Record("interactions", 0, offset, b"q", json.dumps(event).encode())
+
+
+def stored(*flushes: Flush) -> StoredState:
+    """What a reader of the changelog would find after these flushes."""
+    latest: dict[bytes, bytes] = {}
+    for flush in flushes:
+        for part in (flush.rows, flush.states):
+            for record in part.get(TP("rows", flush.partition), []):
+                assert record.key is not None
+                if record.value is None:
+                    latest.pop(record.key, None)
+                else:
+                    latest[record.key] = record.value
+    return sort_records(latest)
+
+
+def readings(flush: Flush) -> dict[str, Mapping[str, Any]]:
+    """The flush's readings by key."""
+    found = flush.outputs.get(TP("kpis", 0), [])
+    return {r.key.decode(): json.loads(r.value) for r in found if r.key and r.value}
+
+
+def test_a_changed_threshold_leaves_its_kpi_empty_until_the_window_has_passed() -> None:
+    """Service level says since when it is complete; what does not depend on it stays."""
+    before = stage()
+    before.apply("interactions", [call(1), call(2)])
+    first = before.freeze(NOON_MS)
+    shown = readings(first)["queue/q/15m"]["kpis"]
+    assert shown["service_level"] == {
+        "value": 1.0,
+        "samples": 2,
+        "definition": "service_level/1:wait<=20000ms,short<=5000ms,by-end",
+    }
+    after = stage(service_level="10s")
+    after.restore(stored(first))
+    after.apply("interactions", [call(3)])
+    changed = readings(after.freeze(NOON_MS + 1_000))["queue/q/15m"]
+    assert changed["kpis"]["service_level"]["value"] is None
+    assert changed["kpis"]["service_level"]["samples"] == 0
+    assert changed["complete_since"] == {"service_level": "2024-03-15T12:00:00.000Z"}
+    assert changed["kpis"]["answer_time"]["samples"] == 3
+    late = NOON_MS + 14 * MINUTE_MS
+    after.freeze(late)
+    after.apply("interactions", [call(4, ended_at=late)])
+    whole = readings(after.freeze(NOON_MS + 15 * MINUTE_MS))["queue/q/15m"]
+    assert whole["kpis"]["service_level"]["value"] == 0.0
+    assert "complete_since" not in whole
+
+
+def test_a_restart_with_the_same_settings_keeps_every_kpi() -> None:
+    """Only a change of definition empties a KPI."""
+    before = stage()
+    before.apply("interactions", [call(1)])
+    first = before.freeze(NOON_MS)
+    after = stage()
+    after.restore(stored(first))
+    again = readings(after.freeze(NOON_MS))
+    assert again["queue/q/15m"]["kpis"] == readings(first)["queue/q/15m"]["kpis"]
+    assert after.included == {"interactions": 2}
+
+
+def test_what_is_frozen_does_not_change_with_the_next_block() -> None:
+    """A flush on its way holds bytes of its instant; the next block is in the next one."""
+    made = stage()
+    made.apply("interactions", [call(1)])
+    flush = made.freeze(NOON_MS)
+    frozen = json.dumps(readings(flush)), list(flush.rows[TP("rows", 0)]), dict(flush.offsets)
+    made.apply("interactions", [call(2)])
+    now = json.dumps(readings(flush)), list(flush.rows[TP("rows", 0)]), dict(flush.offsets)
+    assert now == frozen
+    second = made.freeze(NOON_MS)
+    assert second.offsets == {TP("interactions", 0): 3}
+    assert len(second.rows[TP("rows", 0)]) == 1
+
+
+def test_an_idle_partition_flushes_nothing_until_a_window_rolls() -> None:
+    """No event, no minute passed: no record; when the window lets the call go, a reading."""
+    made = stage()
+    made.apply("interactions", [call(1)])
+    made.freeze(NOON_MS)
+    idle = made.freeze(NOON_MS + 200)
+    assert [idle.rows, idle.outputs, idle.states, idle.offsets] == [{}, {}, {}, {}]
+    gone = readings(made.freeze(NOON_MS + 16 * MINUTE_MS))
+    assert gone["queue/q/15m"]["kpis"]["handled"] == {
+        "value": None,
+        "samples": 0,
+        "definition": "handled/1",
+    }
+
+
+def test_a_replays_now_is_the_least_of_both_topics_clocks() -> None:
+    """Only clocks move now; one topic's clock alone moves nothing; a bad one is refused."""
+    made = stage(time="replay")
+    instants = []
+    for topic, value in (
+        ("interactions", b'{"now": 1710504000000}'),
+        ("surveys", b'{"now": 1710503940000}'),
+        ("surveys", b'{"now": 1e300}'),
+        ("surveys", b'{"now": 10000000000000000000}'),
+    ):
+        made.apply(topic, [Record(topic, 0, len(instants), CLOCK_KEY, value)])
+        instants.append(made.engine.now_ms)
+    assert instants == [None, *[NOON_MS - MINUTE_MS] * 3]
+    dead = made.freeze(None).outputs[TP("dead-letters", 0)]
+    assert [dict(record.headers)["kpi-reason"] for record in dead] == [b"invalid", b"invalid"]
+
+
+def test_a_record_on_a_wrong_partition_is_sent_on_unchanged_and_counted_there() -> None:
+    """It goes to the agent's partition through agent-facts, with its kind, and counts once."""
+    right = partition_of("a-1", 4)
+    wrong = (right + 1) % 4
+    record = call(7, agent_id="a-1")
+    here = stage(wrong, 4)
+    here.apply("interactions", [record])
+    flush = here.freeze(NOON_MS)
+    assert not readings(flush)
+    (moved,) = flush.outputs[TP("agent-facts", right)]
+    assert (moved.key, moved.value) == (b"a-1", record.value)
+    there = stage(right, 4)
+    fact = Record("agent-facts", right, 0, moved.key, moved.value, tuple(moved.headers))
+    there.apply("agent-facts", [fact, fact._replace(offset=1)])
+    (reading,) = [
+        r
+        for place, records in there.freeze(NOON_MS).outputs.items()
+        if place.topic == "kpis"
+        for r in (json.loads(record.value or b"{}") for record in records)
+        if r.get("window") == "1h"
+    ]
+    assert reading["kpis"]["handled"]["value"] == 1
