@@ -21,10 +21,12 @@ from stream.core.engine import Engine, Rules
 from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS, ScopeKind
 from stream.kafka.app import KpiApp
+from stream.kafka.blocks import SERVICE_LOG
 from stream.kafka.delivery import AtLeastOnce
 from stream.kafka.partition import Site
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import prepare
+from stream.kafka.transactions import ExactlyOnce
 from stream.serve.http import Health, MetricsServer
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ def kinds_of(partitions: int) -> tuple[ScopeKind, ...]:
 
 class HttpService(Service):
     """The metrics server, started and stopped with the app."""
+
+    logger = SERVICE_LOG
 
     def __init__(self, server: MetricsServer) -> None:
         """`server` listens from the app's start, also while it recovers."""
@@ -119,7 +123,8 @@ def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -
     """Runs until SIGINT or SIGTERM; exits non-zero where the work failed."""
     check_port(settings.metrics)
     app, _ = build(settings, goals, leads)
-    log.info("delivery is %s", AtLeastOnce.promise)
+    promises = {"exactly_once": ExactlyOnce.promise, "at_least_once": AtLeastOnce.promise}
+    log.info("delivery is %s", promises[settings.delivery])
     app.on_stopping = exit_after_deadline
     worker = faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False)
     worker.execute_from_commandline()

@@ -67,6 +67,7 @@ class Engine:
         self.verdicts = Verdicts(rules.goals, self.tables, names)
         self.readings = Readings(rules.windows, self.tables, self.verdicts)
         self._retention = retention_minutes(rules.windows)
+        self._horizon = 0
         self._known_dims: set[int] = set()
         self._changed_rows: set[int] = set()
         self._evicted: list[RowKey] = []
@@ -261,7 +262,12 @@ class Engine:
         """Forgets the minutes before `horizon`; scopes without rows leave with tombstones."""
         if self.rules.keep_all:
             return
-        old = [minute for minute in self.rows.panes if minute < horizon]
+        panes, passed = self.rows.panes, range(self._horizon, horizon)
+        self._horizon = horizon
+        if len(passed) < len(panes):
+            old = [minute for minute in passed if minute in panes]
+        else:
+            old = [minute for minute in panes if minute < horizon]
         if not old:
             return
         for minute in old:

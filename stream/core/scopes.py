@@ -133,18 +133,24 @@ class ScopeTable:
     def move(self, measures: Ints, dims: Ints, source: int, target: int, changed: int) -> None:
         """Moves whole rows from bucket `source` to `target` (0 is outside and keeps no sums)."""
         for group, columns in self._groups:
-            slots = self._by_dims[dims, group]
-            order = np.argsort(slots, kind="stable")
-            ordered = slots[order]
-            starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-            unique = ordered[starts]
-            sums = np.add.reduceat(measures[order][:, columns], starts, axis=0)
+            slots, sums = self._summed(self._by_dims[dims, group], measures[:, columns])
             if source:
-                self.sums[source, unique, columns] -= sums
+                self.sums[source, slots, columns] -= sums
             if target:
-                self.sums[target, unique, columns] += sums
-            self.rolled[unique] |= np.uint64(changed)
-            self.unjudged[unique] |= np.uint64(changed)
+                self.sums[target, slots, columns] += sums
+            self.rolled[slots] |= np.uint64(changed)
+            self.unjudged[slots] |= np.uint64(changed)
+
+    @staticmethod
+    def _summed(slots: Ints, rows: Ints) -> tuple[Ints, Ints]:
+        """The rows summed by slot: each slot once, since fancy `+=` counts a repeat once."""
+        if len(slots) == 1:
+            return slots, rows
+        order = np.argsort(slots, kind="stable")
+        ordered = slots[order]
+        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        sums: Ints = np.add.reduceat(rows[order], starts, axis=0)
+        return ordered[starts], sums
 
     def need_buckets(self, count: int) -> None:
         """Makes room for `count` buckets."""

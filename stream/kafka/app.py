@@ -12,11 +12,12 @@ from typing import Any, Final
 import faust
 from faust.types import TP
 
-from stream.kafka.blocks import BlockSchema, BlockTransport
+from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError, RebalancedError
 from stream.kafka.partition import PartitionStage, Site
 from stream.kafka.recovery import read_changelog
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
+from stream.kafka.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Owned:
 
 class KpiApp(faust.App):
     """Faust, with our transport, our table and our offsets."""
+
+    logger = SERVICE_LOG
 
     def __init__(self, site: Site, now: Now = wall_clock_ms) -> None:
         """`now` is asked by the flush loop only."""
@@ -118,7 +121,7 @@ class KpiApp(faust.App):
     async def restore(self, partitions: set[int]) -> None:
         """Brings back the state of the partitions this worker now owns, all at the same time."""
         await self._release()
-        self.delivery = AtLeastOnce(self.producer.client, self.consumer)
+        self.delivery = self._new_delivery()
         began = time.monotonic()
         try:
             stages = await asyncio.gather(*(self._recover(number) for number in partitions))
@@ -140,7 +143,15 @@ class KpiApp(faust.App):
             self.on_stopping()
             await self.crash(error)
 
+    def _new_delivery(self) -> Delivery:
+        if self.settings.delivery == "exactly_once":
+            return ExactlyOnce(self.settings, self.site.topology)
+        return AtLeastOnce(self.producer.client, self.consumer)
+
     async def _recover(self, number: int) -> PartitionStage:
+        """Fences first, then reads: what is read cannot be added to by anybody else."""
+        assert self.delivery is not None, "made before anything is recovered"
+        await self.delivery.open(number)
         stage = PartitionStage(self.site, number)
         stored = await read_changelog(self.settings, self.site.topology.changelog, number)
         stage.restore(stored)
@@ -227,6 +238,8 @@ class KpiApp(faust.App):
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_FLUSH_TIMEOUT_S)
         await asyncio.gather(*(self._last_flush(o) for o in given_up.values()))
+        if self.delivery is not None:
+            await asyncio.gather(*(self.delivery.close(number) for number in given_up))
 
     async def _last_flush(self, owned: Owned) -> None:
         if owned.task is not None and not owned.task.done():

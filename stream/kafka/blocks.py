@@ -8,6 +8,7 @@ Faust: its gap-and-ack bookkeeping stalls on blocks and can commit past what is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
@@ -25,12 +26,17 @@ from stream.kafka.topology import RECORD_BYTES_MAX
 Record = Any  # aiokafka.structs.ConsumerRecord, which ships no types
 
 
+SERVICE_LOG = logging.getLogger("faust.service")
+
+
 class BlockConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches; always `read_committed`, always with Faust's co-partitioning assignor.
 
     Faust itself would read uncommitted records, and fall back to round-robin without a word
     where no changelog is subscribed, which breaks co-partitioning.
     """
+
+    logger = SERVICE_LOG
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         del transport  # its addresses are in the settings too
@@ -61,6 +67,8 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
 
 class BlockConsumer(driver.Consumer):
     """Yields one message per partition and fetch, its value the list of records."""
+
+    logger = SERVICE_LOG
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,6 +129,8 @@ class BlockConsumer(driver.Consumer):
 
 class BlockProducer(driver.Producer):
     """Faust's producer with our connection; the flush sends through it."""
+
+    logger = SERVICE_LOG
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         settings: Settings = self.app.settings

@@ -27,12 +27,15 @@ DETAIL_MAX: Final = 500
 class Checkpoint(Struct, kw_only=True):
     """What a partition's stored state includes; one record, written with every flush.
 
-    `offsets`: per input topic, the first offset not included. `layouts`: the measure ids by
+    `writer` and `sequence` name the flush. `offsets`: per input topic, the first offset not
+    included. `layouts`: the measure ids by
     which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
     a changed definition began anew.
     """
 
     format: int
+    writer: str
+    sequence: int
     now_ms: int
     revision: int
     offsets: dict[str, int]

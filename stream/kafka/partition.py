@@ -6,6 +6,7 @@ into bytes, so that the next block may change the state while the flush is on it
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -83,6 +84,8 @@ class PartitionStage:
         self.included: dict[str, int] = {}
         self.clocks: dict[str, int] = {}
         self.revision = 0
+        self._writer = secrets.token_hex(8)
+        self._sequence = 0
         self._layout = measure_ids(site.rules.thresholds)
         self._layout_name = f"{fingerprint(self._layout):08x}"
         self._layouts = {self._layout_name: list(self._layout)}
@@ -150,7 +153,8 @@ class PartitionStage:
             engine.tick(max(now_ms, engine.now_ms or 0))
         elif engine.now_ms is not None:
             engine.tick(engine.now_ms)
-        flush = Flush(self.number)
+        self._sequence += 1
+        flush = Flush(self.number, self._writer, self._sequence)
         changelog = TP(topology.changelog, self.number)
         changed, evicted = engine.take_rows()
         rows = [Outgoing(*record) for record in encode_rows(engine.rows, changed, self._layout)]
@@ -299,6 +303,8 @@ class PartitionStage:
         return encode_checkpoint(
             Checkpoint(
                 format=CHECKPOINT_FORMAT,
+                writer=self._writer,
+                sequence=self._sequence,
                 now_ms=self.engine.now_ms or 0,
                 revision=self.revision,
                 offsets=dict(self.included),

@@ -8,9 +8,11 @@ the consumer's *position* is compared with the end offset.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
 
 from stream.config import Settings
 from stream.core.alerts import AlertState
@@ -40,7 +42,17 @@ class StoredState(NamedTuple):
 
 async def read_changelog(settings: Settings, topic: str, partition: int) -> StoredState:
     """The last value of every key, read to the end as it was when this began."""
-    place = TopicPartition(topic, partition)
+    latest: dict[bytes, bytes] = {}
+    async for record in read_from(settings, TP(topic, partition), None):
+        if record.value is None:
+            latest.pop(record.key, None)
+        else:
+            latest[record.key] = record.value
+    return sort_records(latest)
+
+
+async def read_from(settings: Settings, place: TP, start: int | None) -> AsyncIterator[Any]:
+    """The committed records of a partition from `start` (None: its beginning) to its end."""
     consumer = AIOKafkaConsumer(
         **connection_options(settings),
         isolation_level="read_committed",
@@ -49,23 +61,19 @@ async def read_changelog(settings: Settings, topic: str, partition: int) -> Stor
         max_partition_fetch_bytes=8 * 1024 * 1024,
         fetch_max_wait_ms=50,
     )
-    latest: dict[bytes, bytes] = {}
+    tp = TopicPartition(*place)
     await consumer.start()
     try:
-        consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
         # A plain seek_to_beginning() right after assign() lost against the default reset.
-        consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
-        while await consumer.position(place) < end:
+        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp] if start is None else start)
+        while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    if record.value is None:
-                        latest.pop(record.key, None)
-                    else:
-                        latest[record.key] = record.value
+                    yield record
     finally:
         await consumer.stop()
-    return sort_records(latest)
 
 
 def sort_records(latest: dict[bytes, bytes]) -> StoredState:

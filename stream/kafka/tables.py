@@ -18,6 +18,8 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from mode import Service
 
+from stream.kafka.blocks import SERVICE_LOG
+
 log = logging.getLogger(__name__)
 
 TABLE_NAME: Final = "rows"
@@ -26,6 +28,8 @@ Restore = Callable[[set[int]], Awaitable[None]]
 
 class RowTable(faust.Table):
     """The rows of every partition this worker owns, as one Faust table."""
+
+    logger = SERVICE_LOG
 
     def attach(self, restore: Restore) -> None:
         """`restore` brings back the state of newly owned partitions, called at each rebalance."""
@@ -42,6 +46,8 @@ class RowTable(faust.Table):
 
 class RowRecovery(Recovery):
     """Recovers by reading whole changelog partitions, then lets the streams go on."""
+
+    logger = SERVICE_LOG
 
     @Service.task
     async def _restart_recovery(self) -> None:
@@ -73,6 +79,8 @@ class RowRecovery(Recovery):
 
 class RowTableManager(TableManager):
     """Registers tables without subscribing to their changelogs."""
+
+    logger = SERVICE_LOG
 
     _recovery: RowRecovery | None = None
 

@@ -1,0 +1,183 @@
+"""Exactly once: one transactional producer per partition, and one transaction per flush.
+
+Rows, checkpoint, readings, alert states, transitions, dead letters and input offsets become
+visible together or not at all. A worker that was frozen and wakes is fenced by Kafka when the
+new owner's producer starts: nothing it still sends becomes visible.
+
+What aiokafka leaves to its callers: it commits a transaction whose batches have failed, so every
+delivery future is awaited and checked before the offsets are sent; and after a failure its
+sequence numbers are off, so the producer is thrown away. Whether a commit got through is then
+read from the changelog: each flush's checkpoint names its writer and sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.types import TP
+
+from stream.config import Settings
+from stream.kafka.codec import CHECKPOINT_KEY, decode_checkpoint
+from stream.kafka.connection import connection_options
+from stream.kafka.delivery import DeliveryError, Flush, send_batches
+from stream.kafka.recovery import read_from
+from stream.kafka.topology import RECORD_BYTES_MAX, Topology
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+OPEN_TIMEOUT_S: Final = 30.0
+RETRY_FOR_S: Final = 120.0
+_RETRY_PAUSE_S: Final = 1.0
+
+
+class FencedError(DeliveryError):
+    """Another worker has taken the partition over: this state is stale and the process ends."""
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A partition's producer, and from where in the changelog a foreign flush would be found."""
+
+    producer: AIOKafkaProducer
+    position: int = 0
+
+
+class ExactlyOnce:
+    """Each flush is one transaction."""
+
+    promise = "exactly once: rows, readings, alerts and offsets become visible together"
+
+    def __init__(self, settings: Settings, topology: Topology) -> None:
+        """The group whose offsets are committed is the app's."""
+        self._settings = settings
+        self._topology = topology
+        self._writers: dict[int, _Writer] = {}
+
+    async def open(self, partition: int) -> None:
+        """Fences whoever wrote to the partition before.
+
+        Raises:
+            DeliveryError: if the broker gives no transactions.
+        """
+        await self.close(partition)
+        self._writers[partition] = _Writer(await self._start(partition))
+
+    async def close(self, partition: int) -> None:
+        """Gives the partition's producer up."""
+        writer = self._writers.pop(partition, None)
+        if writer is not None:
+            await _discard(writer.producer)
+
+    async def deliver(self, flush: Flush) -> None:
+        """Commits `flush`, if need be over several producers; on return it is visible, once.
+
+        Raises:
+            FencedError: if another worker owns the partition now.
+            DeliveryError: if Kafka stayed out of reach.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RETRY_FOR_S
+        error = await self._try(flush)
+        while error is not None:
+            log.warning("partition %d: a flush failed, trying again: %r", flush.partition, error)
+            if loop.time() > deadline:
+                raise DeliveryError(f"no flush for {RETRY_FOR_S:.0f} s: {error!r}") from error
+            await asyncio.sleep(_RETRY_PAUSE_S)
+            error = await self._try_again(flush)
+
+    async def _try(self, flush: Flush) -> Exception | None:
+        try:
+            await self._commit(self._writers[flush.partition], flush)
+        except ProducerFenced as error:
+            message = f"partition {flush.partition}: fenced, another worker has taken it over"
+            raise FencedError(message) from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            return error
+        return None
+
+    async def _try_again(self, flush: Flush) -> Exception | None:
+        """With a new producer, once the changelog says that the last try did not get through."""
+        writer = self._writers[flush.partition]
+        await _discard(writer.producer)
+        try:
+            writer.producer = await self._start(flush.partition)
+            if await self._is_committed(writer, flush):
+                return None
+        except (KafkaError, DeliveryError, TimeoutError, OSError) as error:
+            if isinstance(error, FencedError):
+                raise
+            return error
+        return await self._try(flush)
+
+    async def _commit(self, writer: _Writer, flush: Flush) -> None:
+        producer = writer.producer
+        await producer.begin_transaction()
+        futures: list[asyncio.Future[Any]] = [
+            future
+            for part in (flush.rows, flush.outputs, flush.states)
+            for tp, outgoing in part.items()
+            for future in await send_batches(producer, tp, outgoing)
+        ]
+        results: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        if flush.offsets:
+            offsets = {
+                TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in flush.offsets.items()
+            }
+            await producer.send_offsets_to_transaction(offsets, self._settings.app)
+        await producer.commit_transaction()
+        written = [r.offset for r in results if r.topic == self._topology.changelog]
+        writer.position = max(written, default=writer.position)
+
+    async def _is_committed(self, writer: _Writer, flush: Flush) -> bool:
+        """Whether the changelog's end holds this very flush; a foreign one makes us stale."""
+        place = TP(self._topology.changelog, flush.partition)
+        async for record in read_from(self._settings, place, writer.position):
+            if record.key == CHECKPOINT_KEY and record.value is not None:
+                checkpoint = decode_checkpoint(record.value)
+                if checkpoint.writer != flush.writer:
+                    message = f"partition {flush.partition}: another worker has written to it"
+                    raise FencedError(message)
+                if checkpoint.sequence == flush.sequence:
+                    return True
+        return False
+
+    async def _start(self, partition: int) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **connection_options(self._settings),
+            transactional_id=f"{self._settings.app}-rows-{partition}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            max_batch_size=256 * 1024,
+            max_request_size=2 * RECORD_BYTES_MAX,
+        )
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await producer.start()
+                # An empty transaction costs no request, but waits for the id that fences.
+                await producer.begin_transaction()
+                await producer.abort_transaction()
+        except (KafkaError, TimeoutError) as error:
+            await _discard(producer)
+            message = (
+                f"no transactional producer for partition {partition}: {error!r}; for a broker "
+                "without transactions set `delivery: at_least_once`"
+            )
+            raise DeliveryError(message) from error
+        return producer
+
+
+async def _discard(producer: AIOKafkaProducer) -> None:
+    """Stops a producer that may be broken; an open transaction is Kafka's to abort."""
+    with contextlib.suppress(KafkaError, TimeoutError, OSError, asyncio.InvalidStateError):
+        async with asyncio.timeout(5):
+            await producer.stop()
