@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     skew: DurationMs = 300_000
     late_to_dead_letters: bool = False
     flush_interval: Annotated[DurationMs, Field(ge=10, le=60_000)] = 200
-    delivery: Literal["exactly_once", "at_least_once"] = "at_least_once"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     instance: str | None = None
     metrics: Metrics = Metrics()
     security: Security = Security()

@@ -153,6 +153,7 @@ def _write_settings(folder: Path) -> Settings:
         "broker": f"127.0.0.1:{_free_port()}",
         "time": "replay",
         "partitions": 1,
+        "delivery": "at_least_once",  # the embedded broker has no transactions
         "queues": {name: {"team": name} for name in ("billing", "orders", "returns", "tech")},
         "metrics": {"port": _free_port()},
     }

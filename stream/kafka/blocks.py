@@ -61,6 +61,10 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
         )
 
+    async def committed(self, tp: TP) -> int | None:
+        """The group's committed offset, `None` where there is none."""
+        return await self.call_thread(self._ensure_consumer().committed, tp)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust looks for its own commits; `/health` looks for ours."""
 
@@ -121,6 +125,10 @@ class BlockConsumer(driver.Consumer):
         """Nothing: the flush commits."""
         del topics, start_new_transaction
         return False
+
+    async def committed(self, tp: TP) -> int | None:
+        """The group's committed offset, `None` where there is none."""
+        return await self._thread.committed(tp)
 
     async def commit_offsets(self, offsets: dict[TP, int]) -> bool:
         """Commits for the flush; false where the group has moved on."""

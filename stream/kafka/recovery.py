@@ -8,7 +8,7 @@ the consumer's *position* is compared with the end offset.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -32,12 +32,64 @@ from stream.kafka.rowcodec import ROW, UnknownFormatError
 log = logging.getLogger(__name__)
 
 
+class DisagreementError(Exception):
+    """Stored state, committed offsets and topics do not fit together; says how.
+
+    Going on would count a gap or count twice without a word: `earliest` resets in silence.
+    """
+
+
+class Progress(NamedTuple):
+    """Where the group stands in one input topic partition, and where that begins and ends."""
+
+    committed: int | None
+    beginning: int
+    end: int
+
+
 class StoredState(NamedTuple):
     """What a changelog partition holds: encoded rows, alerts under way, and the checkpoint."""
 
     rows: dict[bytes, bytes]
     alerts: dict[AlertKey, AlertState]
     checkpoint: Checkpoint | None
+
+
+def check_agreement(
+    state: StoredState, progress: Mapping[str, Progress], partition: int, *, exact: bool
+) -> None:
+    """Compares the checkpoint with the committed offsets of each topic, and both with the topic.
+
+    With transactions both were written as one and have to be equal; without, a crash can leave
+    the offsets behind, which repeats and harms nothing.
+
+    Raises:
+        DisagreementError: naming the topic, and what is likely to have happened to it.
+    """
+    checkpoint = state.checkpoint
+    for topic, (committed, beginning, end) in progress.items():
+        place = f"{topic}[{partition}]"
+        if committed is not None and committed > end:
+            raise DisagreementError(
+                f"{place} ends at {end}, but offset {committed} is committed: was the topic "
+                "recreated? Start under another `app` name to count it anew"
+            )
+        if committed is not None and checkpoint is None:
+            raise DisagreementError(
+                f"offset {committed} of {place} is committed, but the changelog holds no state: "
+                "was it deleted? Start under another `app` name to count everything anew"
+            )
+        included = None if checkpoint is None else checkpoint.offsets.get(topic)
+        if (committed or 0) > (included or 0) or (exact and (committed or 0) != (included or 0)):
+            raise DisagreementError(
+                f"the stored state includes {place} up to {included or 0}, but offset "
+                f"{committed or 0} is committed: were the group's offsets reset?"
+            )
+        if (committed or 0) < beginning and committed is not None:
+            log.warning(
+                "%s begins at %d: records %d to %d were deleted before they were counted",
+                *(place, beginning, committed, beginning - 1),
+            )
 
 
 async def read_changelog(settings: Settings, topic: str, partition: int) -> StoredState:
