@@ -127,6 +127,7 @@ def demo(length: str | None, report: Path | None) -> None:
         seconds = None if length is None else parse_duration_ms(length) / 1000
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from error
+    logging.getLogger("stream").setLevel(logging.WARNING)
     run_demo(seconds, report)
 
 

@@ -63,7 +63,8 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def committed(self, tp: TP) -> int | None:
         """The group's committed offset, `None` where there is none."""
-        return await self.call_thread(self._ensure_consumer().committed, tp)
+        offset = await self.call_thread(self._ensure_consumer().committed, tp)
+        return None if offset is None else int(offset)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust looks for its own commits; `/health` looks for ours."""
@@ -128,7 +129,8 @@ class BlockConsumer(driver.Consumer):
 
     async def committed(self, tp: TP) -> int | None:
         """The group's committed offset, `None` where there is none."""
-        return await self._thread.committed(tp)
+        offset: int | None = await self._thread.committed(tp)
+        return offset
 
     async def commit_offsets(self, offsets: dict[TP, int]) -> bool:
         """Commits for the flush; false where the group has moved on."""

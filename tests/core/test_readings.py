@@ -140,6 +140,17 @@ def test_a_change_of_verdict_goes_at_once() -> None:
     assert taken(made, ms(NOON) + 3) == ([], [])
 
 
+def test_a_change_of_verdict_without_an_alert_goes_at_once_too() -> None:
+    """From met to a miss of too few samples: nobody is alerted, and the colour changes."""
+    goals = (goal(min_samples=10),)
+    made = with_events(call(talk_ms=1_000), windows=HOUR, kinds=AGENT, goals=goals)
+    made.begin_judging()
+    taken(made, NOON)
+    made.apply([call(talk_ms=3_000_000)])
+    assert taken(made, ms(NOON) + 1)[0] == [("agent", "a1", "1h")]
+    assert made.take_alerts() == ([], {})
+
+
 def test_an_alert_that_fires_by_time_shows_its_reading_at_once() -> None:
     """Alert and reading say the same."""
     slow = goal(for_ms=30_000)

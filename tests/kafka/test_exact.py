@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 
 from stream.adapters import TimedEvent, read_events
@@ -20,7 +22,7 @@ from stream.replay import replay
 from tests.kafka.live import Seen, TopicReader, WorkerProcess
 from tests.kafka_broker.broker import KafkaBroker
 from tests.oracle import adapters, data_dir
-from tests.oracle.sql import Oracle
+from tests.oracle.sql import Expected, Oracle
 
 WINDOWS = ("15m", "1h", "8h", "today", "7d")
 IN_FLIGHT_CHECKED = 150
@@ -95,8 +97,10 @@ class Board:
             if record.value is None:
                 self.latest.pop(key, None)
             else:
-                reading = json.loads(record.value)
+                reading = orjson.loads(record.value)
                 assert key == f"{reading['scope']}/{reading['id']}/{reading['window']}"
+                reading["as_of_ms"] = instant_ms(reading["as_of"])
+                reading["has_samples"] = has_samples(reading)
                 self.latest[key] = reading
                 self.all.append(reading)
 
@@ -105,7 +109,7 @@ class Board:
         return {
             (r["id"], r["window"]): r["kpis"]
             for r in self.latest.values()
-            if r["scope"] == scope and instant_ms(r["as_of"]) == as_of_ms and has_samples(r)
+            if r["as_of_ms"] == as_of_ms and r["scope"] == scope and r["has_samples"]
         }
 
 
@@ -129,19 +133,74 @@ def differences(
     return wrong
 
 
-def events_of(topics: Mapping[str, list[Seen]]) -> list[dict[str, Any]]:
+class Source:
+    """The file's events in the order in which they are replayed, and SQL over them.
+
+    Both partition counts ask the same of SQL, so its answers are kept. An event's `_offset` is
+    its place in that order, which says what was replayed by an instant.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.events = read_events(case.adapter, [data_dir() / case.file])
+        self.oracle = oracle_of(case, [source_event(*item) for item in enumerate(self.events)])
+        self._expected: dict[tuple[int, str], Expected] = {}
+
+    def expected(self, as_of_ms: int, scope: str) -> Expected:
+        """What SQL gives over the events before an instant; empty windows are left out."""
+        found = self._expected.get((as_of_ms, scope))
+        if found is None:
+            sent = bisect_left(self.events, as_of_ms, key=lambda event: event.at_ms)
+            included = {("interaction", 0): sent, ("survey", 0): sent}
+            found = self._expected[as_of_ms, scope] = {
+                key: figures
+                for key, figures in self.oracle.expected(as_of_ms, scope, WINDOWS, included).items()
+                if any(samples for _, samples in figures.values())
+            }
+        return found
+
+
+@cache
+def source_of(file: str) -> Source:
+    """The source of a case, by its file."""
+    return Source(next(case for case in (BANK, SHOP) if case.file == file))
+
+
+def source_event(number: int, event: TimedEvent) -> dict[str, Any]:
+    """An event as it is sent, with its number."""
+    return {**orjson.loads(event.raw), "type": event.kind, "_partition": 0, "_offset": number}
+
+
+async def events_in_topics(settings: Settings) -> list[dict[str, Any]]:
     """The events as they stand in the topics, each with its place, clocks left out."""
-    return [
-        {
-            **json.loads(record.value or b""),
-            "type": kind,
-            "_partition": record.partition,
-            "_offset": record.offset,
-        }
-        for kind, records in topics.items()
-        for record in records
-        if record.key != b"__clock__"
-    ]
+    events: list[dict[str, Any]] = []
+    topics = {"interaction": settings.topics.interactions, "survey": settings.topics.surveys}
+    for kind, topic in topics.items():
+        async with TopicReader(settings.broker, topic) as reader:
+            events += [
+                {
+                    **orjson.loads(record.value or b""),
+                    "type": kind,
+                    "_partition": record.partition,
+                    "_offset": record.offset,
+                }
+                for record in await reader.read_to_end()
+                if record.key != b"__clock__"
+            ]
+    return events
+
+
+def contents(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
+    """What events say, in an order of their own, without their places."""
+    return sorted(
+        (
+            event["event_id"],
+            orjson.dumps(
+                {name: value for name, value in event.items() if name[0] != "_"},
+                option=orjson.OPT_SORT_KEYS,
+            ),
+        )
+        for event in events
+    )
 
 
 @pytest.mark.timeout(240)
@@ -157,11 +216,10 @@ def test_every_reading_equals_sql(
     settings = written_settings(case, partitions, kafka.bootstrap, topic_prefix)
     (tmp_path / "w").mkdir()
     with WorkerProcess(tmp_path / "w", settings) as worker:
+        source = source_of(case.file)
         worker.wait_ready(partitions)
-        parsed = load_settings(tmp_path / "w")
-        events = read_events(case.adapter, [file])
-        checked = asyncio.run(follow(case, parsed, partitions, events))
-    print(f"\n{case.file}, {partitions} partitions: {checked}")
+        checked = asyncio.run(follow(case, load_settings(tmp_path / "w"), partitions, source))
+    print(f"\n{case.file}, {partitions} partitions: {checked}")  # noqa: T201 - figures for the closing note
     assert checked["figures at rest"] > 5_000
     assert checked["readings in flight"] >= 100
 
@@ -180,66 +238,53 @@ def written_settings(case: Case, partitions: int, bootstrap: str, prefix: str) -
     }
 
 
-async def follow(
-    case: Case, settings: Settings, partitions: int, events: list[TimedEvent]
-) -> dict[str, int]:
+async def follow(case: Case, settings: Settings, partitions: int, source: Source) -> dict[str, int]:
     """Replays to each instant in turn and compares what the board then shows."""
     board, start_ms = Board(), 0
     scopes = SCOPE_KINDS if partitions == 1 else ("agent",)
     figures = 0
     async with TopicReader(settings.broker, settings.topics.kpis) as reader:
         for instant in map(instant_ms, case.instants):
-            part = [event for event in events if start_ms <= event.at_ms < instant]
+            part = [event for event in source.events if start_ms <= event.at_ms < instant]
             await replay(settings, part, until_ms=instant)
             start_ms = instant
-            oracle, stored = await oracle_of(case, settings)
-            figures += await compare_at_rest(oracle, board, reader, instant, scopes)
+            for scope in scopes:
+                expected = source.expected(instant, scope)
+                figures += await compare_at_rest(expected, board, reader, instant, scope)
+    stored = await events_in_topics(settings)
+    sent = [source_event(0, event) for event in source.events if event.at_ms < start_ms]
+    assert contents(stored) == contents(sent), "SQL has judged what stands in the topics"
     places = {event["agent_id"]: event["_partition"] for event in stored if "agent_id" in event}
-    in_flight = compare_in_flight(oracle, board, settings, {} if partitions == 1 else places)
+    in_flight = compare_in_flight(
+        oracle_of(case, stored), board, settings, {} if partitions == 1 else places
+    )
     return {"figures at rest": figures, "readings in flight": in_flight, "seen": len(board.all)}
 
 
-async def oracle_of(case: Case, settings: Settings) -> tuple[Oracle, list[dict[str, Any]]]:
-    """The oracle over all events that now stand in the topics, and these events."""
-    topics = {}
-    for kind, topic in (
-        ("interaction", settings.topics.interactions),
-        ("survey", settings.topics.surveys),
-    ):
-        async with TopicReader(settings.broker, topic) as reader:
-            topics[kind] = await reader.read_to_end()
-    events = events_of(topics)
-    oracle = Oracle(
+def oracle_of(case: Case, events: list[dict[str, Any]]) -> Oracle:
+    """SQL over these events, by the case's settings."""
+    return Oracle(
         events,
         queue_teams=case.queue_teams,
         queue_thresholds=case.thresholds,
         timezone=case.timezone,
     )
-    return oracle, events
 
 
 async def compare_at_rest(
-    oracle: Oracle, board: Board, reader: TopicReader, as_of_ms: int, scopes: Iterable[str]
+    expected: Expected, board: Board, reader: TopicReader, as_of_ms: int, scope: str
 ) -> int:
     """Waits until the board shows this instant, and compares all of it. Counts figures."""
-    compared = 0
-    for scope in scopes:
-        expected = {
-            key: figures
-            for key, figures in oracle.expected(as_of_ms, scope, WINDOWS).items()
-            if any(samples for _, samples in figures.values())
-        }
-        deadline = time.monotonic() + SETTLE_TIMEOUT_S
-        while board.of(scope, as_of_ms).keys() != expected.keys():
-            board.take(await reader.poll())
-            if time.monotonic() > deadline:
-                found = board.of(scope, as_of_ms).keys()
-                pytest.fail(f"{scope} at {as_of_ms}: differing keys {found ^ expected.keys()}")
-        for key, figures in expected.items():
-            wrong = differences(figures, board.of(scope, as_of_ms)[key])
-            assert not wrong, f"{scope} {key} at {as_of_ms}: {wrong}"
-            compared += len(figures)
-    return compared
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while (found := board.of(scope, as_of_ms)).keys() != expected.keys():
+        board.take(await reader.poll())
+        if time.monotonic() > deadline:
+            differing = found.keys() ^ expected.keys()
+            pytest.fail(f"{scope} at {as_of_ms}: differing keys {differing}")
+    for key, figures in expected.items():
+        wrong = differences(figures, found[key])
+        assert not wrong, f"{scope} {key} at {as_of_ms}: {wrong}"
+    return sum(map(len, expected.values()))
 
 
 def compare_in_flight(
@@ -254,11 +299,12 @@ def compare_in_flight(
             ("survey", partition): offsets.get(settings.topics.surveys, 0),
         }
         key = (reading["id"], reading["window"])
-        as_of_ms = instant_ms(reading["as_of"])
-        expected = oracle.expected(as_of_ms, reading["scope"], [reading["window"]], included)
+        expected = oracle.expected(
+            reading["as_of_ms"], reading["scope"], [reading["window"]], included
+        )
         if key in expected:
             wrong = differences(expected[key], reading["kpis"])
             assert not wrong, f"{reading['scope']} {key} as of {reading['as_of']}: {wrong}"
         else:
-            assert not has_samples(reading), f"{key} as of {reading['as_of']} should be empty"
+            assert not reading["has_samples"], f"{key} as of {reading['as_of']} should be empty"
     return len(chosen)

@@ -159,7 +159,7 @@ def test_an_idle_partition_flushes_nothing_until_a_window_rolls() -> None:
 def test_a_replays_now_is_the_least_of_both_topics_clocks() -> None:
     """Only clocks move now; one topic's clock alone moves nothing; a bad one is refused."""
     made = stage(time="replay")
-    instants = []
+    instants: list[int | None] = []
     for topic, value in (
         ("interactions", b'{"now": 1710504000000}'),
         ("surveys", b'{"now": 1710503940000}'),
