@@ -6,11 +6,7 @@ import asyncio
 import random
 import time
 from bisect import bisect_left
-<<<<<<< Updated upstream
-from collections.abc import Iterable, Mapping
-=======
 from collections.abc import Iterable, Mapping, Sequence
->>>>>>> Stashed changes
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -266,12 +262,6 @@ async def follow(case: Case, settings: Settings, partitions: int, source: Source
     sent = [source_event(0, event) for event in source.events if event.at_ms < start_ms]
     assert contents(stored) == contents(sent), "SQL has judged what stands in the topics"
     places = {event["agent_id"]: event["_partition"] for event in stored if "agent_id" in event}
-<<<<<<< Updated upstream
-    in_flight = compare_in_flight(
-        oracle_of(case, stored), board, settings, {} if partitions == 1 else places
-    )
-    return {"figures at rest": figures, "readings in flight": in_flight, "seen": len(board.all)}
-=======
     at_rest = set(map(instant_ms, case.instants))
     on_the_way = [reading for reading in board.all if reading["as_of_ms"] not in at_rest]
     in_flight = compare_in_flight(
@@ -283,7 +273,6 @@ async def follow(case: Case, settings: Settings, partitions: int, source: Source
         "of those on the way": len(on_the_way),
         "of all": len(board.all),
     }
->>>>>>> Stashed changes
 
 
 def oracle_of(case: Case, events: list[dict[str, Any]]) -> Oracle:
@@ -315,26 +304,6 @@ async def compare_at_rest(
 def compare_in_flight(
     oracle: Oracle, readings: Sequence[dict[str, Any]], settings: Settings, places: Places
 ) -> int:
-<<<<<<< Updated upstream
-    """Compares readings written on the way, by their own as_of and offsets. Counts them."""
-    chosen = random.Random(7).sample(board.all, min(IN_FLIGHT_CHECKED, len(board.all)))
-    for reading in chosen:
-        offsets, partition = reading["offsets"], places.get(reading["id"], 0)
-        included = {
-            ("interaction", partition): offsets.get(settings.topics.interactions, 0),
-            ("survey", partition): offsets.get(settings.topics.surveys, 0),
-        }
-        key = (reading["id"], reading["window"])
-        expected = oracle.expected(
-            reading["as_of_ms"], reading["scope"], [reading["window"]], included
-        )
-        if key in expected:
-            wrong = differences(expected[key], reading["kpis"])
-            assert not wrong, f"{reading['scope']} {key} as of {reading['as_of']}: {wrong}"
-        else:
-            assert not reading["has_samples"], f"{key} as of {reading['as_of']} should be empty"
-    return len(chosen)
-=======
     """Compares readings written on the way, by their own as_of and offsets. Counts them.
 
     Those that one flush wrote of one scope and window are one question to SQL.
@@ -376,4 +345,3 @@ def wrong_in_flight(reading: Mapping[str, Any], expected: Expected) -> list[str]
             else []
         )
     return [f"{key} as of {reading['as_of']} should be empty"] if reading["has_samples"] else []
->>>>>>> Stashed changes
