@@ -54,7 +54,7 @@ class KpiApp(faust.App):
     logger = SERVICE_LOG
 
     def __init__(self, site: Site, now: Now = wall_clock_ms) -> None:
-        """`now` is asked by the flush loop only."""
+        """`now` is asked at recovery and by the flush loop only."""
         settings = site.settings
         self.settings = settings
         self.site = site
@@ -161,6 +161,9 @@ class KpiApp(faust.App):
         exact = self.settings.delivery == "exactly_once"
         check_agreement(stored, await self._progress(number), number, exact=exact)
         stage.restore(stored)
+        if self.settings.time == "live":
+            # Before the first block: by the stored now, what came while we were down is early.
+            stage.engine.tick(self.now())
         return stage
 
     async def _progress(self, number: int) -> dict[str, Progress]:
@@ -235,11 +238,13 @@ class KpiApp(faust.App):
             telemetry.commit_age.labels(partition=number).set(age_s)
 
     async def _done(self, stage: PartitionStage, tp: TP) -> int:
-        """The first offset not counted; markers of transactions hold offsets and no record."""
+        """The first offset not counted; markers of transactions hold offsets and no record.
+
+        The position is asked first: what was fetched until then is known to be delivered.
+        """
+        position = await self.consumer.position(tp) or 0
         counted, delivered = stage.included.get(tp.topic, 0), self.consumer.delivered.get(tp, 0)
-        if counted < delivered:
-            return counted
-        return max(counted, await self.consumer.position(tp) or 0)
+        return counted if counted < delivered else max(counted, position)
 
     async def _on_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
         """At every rebalance; aiokafka revokes all partitions, also those that stay."""

@@ -66,6 +66,17 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
         offset = await self.call_thread(self._ensure_consumer().committed, tp)
         return None if offset is None else int(offset)
 
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[Record]]:
+        """Notes how far was fetched, in the same step that moves the position.
+
+        So nobody sees a position beyond records that are still on their way to us.
+        """
+        records: dict[TP, list[Record]] = await super()._fetch_records(*args, **kwargs)
+        for tp, block in records.items():
+            if block:
+                self.consumer.delivered[tp] = block[-1].offset + 1
+        return records
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust looks for its own commits; `/health` looks for ours."""
 
@@ -95,7 +106,6 @@ class BlockConsumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if block and (tp in active or tp in self._buffered_partitions):
-                self.delivered[tp] = block[-1].offset + 1
                 yield tp, self._to_block(tp, block)
 
     def _to_block(self, tp: TP, block: list[Record]) -> Message:
