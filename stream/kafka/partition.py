@@ -210,7 +210,7 @@ class PartitionStage:
         if kind == "survey":
             telemetry.unattributed.inc(sum(event.agent_id is None for event in events))
         for name, count in self.unknown_fields().items():
-            telemetry.unknown_fields.labels(field=name).inc(count)
+            telemetry.count_unknown_field(name, count)
 
     def _kind(self, topic: str, record: Any) -> Kind:
         topology = self.site.topology
@@ -263,7 +263,8 @@ class PartitionStage:
 
     def _freeze_alerts(self, flush: Flush) -> list[Outgoing]:
         announcements, states = self.engine.take_alerts()
-        topic, partitions = self.site.topology.alerts, self.site.topology.partitions
+        topic = self.site.topology.alerts
+        partitions = self.site.topology.partitions_of(topic)
         for announcement in announcements:
             key = alert_topic_key(announcement)
             value = encode_announcement(announcement, self.site.leads)
@@ -277,7 +278,8 @@ class PartitionStage:
 
     def _freeze_readings(self, flush: Flush) -> bool:
         readings, gone = self.engine.take_readings()
-        topic, partitions = self.site.topology.kpis, self.site.topology.partitions
+        topic = self.site.topology.kpis
+        partitions = self.site.topology.partitions_of(topic)
         if readings:
             self.revision += 1
         records = [
@@ -292,7 +294,8 @@ class PartitionStage:
     def _freeze_refused_and_moved(self, flush: Flush) -> None:
         topology = self.site.topology
         if self._dead:
-            place = TP(topology.dead_letters, self.number)
+            number = self.number % topology.partitions_of(topology.dead_letters)
+            place = TP(topology.dead_letters, number)
             flush.outputs.setdefault(place, []).extend(self._dead)
             self._dead = []
         for number, records in self._moved.items():

@@ -12,6 +12,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+UNKNOWN_NAMES_MAX: Final = 100
 KINDS: Final = ("interaction", "survey")
 REFUSALS: Final = ("tombstone", "malformed", "version", "invalid", "late", "early")
 IGNORED: Final = ("phase", "clock")
@@ -41,6 +42,7 @@ class Telemetry:
         self.dead_letters = Counter(
             "kpi_stream_dead_letters", "Records copied to dead letters", ["reason"], registry=r
         )
+        self._unknown_names: set[str] = set()
         self.unknown_fields = Counter(
             "kpi_stream_unknown_fields", "Fields this version does not know", ["field"], registry=r
         )
@@ -81,6 +83,13 @@ class Telemetry:
             "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
         )
         self._start_at_zero()
+
+    def count_unknown_field(self, name: str, count: int) -> None:
+        """Counts by name, but only so many: names are the producers' to invent."""
+        if name not in self._unknown_names and len(self._unknown_names) >= UNKNOWN_NAMES_MAX:
+            name = "(other)"
+        self._unknown_names.add(name)
+        self.unknown_fields.labels(field=name).inc(count)
 
     def _start_at_zero(self) -> None:
         for counter, label, names in (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,7 +20,11 @@ log = logging.getLogger(__name__)
 CONNECT_TRIES: Final = 10
 RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 _CONNECT_PAUSE_S: Final = 2.0
+SEEN_TRIES: Final = 100
+_SEEN_PAUSE_S: Final = 0.1
 _COMPACTED: Final = {"cleanup.policy": "compact"}
+# What is passed on, a record of the greatest size with headers of ours, still has to fit.
+_LARGE_RECORDS: Final = {"max.message.bytes": str(RECORD_BYTES_MAX)}
 _ALREADY_EXISTS: Final = 36
 
 
@@ -30,7 +34,10 @@ class TopologyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The topics of one worker; all inputs and the changelog have `partitions` partitions."""
+    """The topics of one worker; all inputs and the changelog have `partitions` partitions.
+
+    Outputs that somebody else made may differ: `others`.
+    """
 
     interactions: str
     surveys: str
@@ -40,6 +47,11 @@ class Topology:
     alerts: str
     dead_letters: str
     partitions: int
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions one of the topics has."""
+        return self.others.get(topic, self.partitions)
 
     @property
     def inputs(self) -> tuple[str, str, str]:
@@ -69,13 +81,13 @@ async def prepare(settings: Settings) -> Topology:
     """
     admin = await _connect(settings)
     try:
-        counts = await _partition_counts(admin)
         wanted = _wanted(settings)
-        inputs = _inputs(settings)
-        existing = {topic: counts[topic] for topic in inputs if topic in counts}
-        partitions = next(iter(existing.values()), settings.partitions)
-        await _create(admin, settings, wanted, counts, partitions)
-        _check({**dict.fromkeys(inputs, partitions), **existing}, settings)
+        counts = await _partition_counts(admin)
+        partitions = _common_count(counts, settings)
+        if missing := [name for name in wanted if name not in counts]:
+            await _create(admin, settings, {name: wanted[name] for name in missing}, partitions)
+            counts = await _counts_once_all_are_seen(admin, wanted)
+            partitions = _common_count(counts, settings)
     finally:
         await admin.close()
     topics = settings.topics
@@ -88,6 +100,7 @@ async def prepare(settings: Settings) -> Topology:
         alerts=topics.alerts,
         dead_letters=topics.dead_letters,
         partitions=partitions,
+        others={topic: counts[topic] for topic in wanted if counts[topic] != partitions},
     )
 
 
@@ -107,12 +120,11 @@ def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
     return {
         topics.interactions: {},
         topics.surveys: {},
-        topics.agent_facts: {},
+        topics.agent_facts: _LARGE_RECORDS,
         changelog_name(settings.app): _COMPACTED,
         topics.kpis: _COMPACTED,
         topics.alerts: {},
-        # A refused record of the greatest size, with its headers, still has to fit.
-        topics.dead_letters: {"max.message.bytes": str(RECORD_BYTES_MAX)},
+        topics.dead_letters: _LARGE_RECORDS,
     }
 
 
@@ -149,17 +161,13 @@ async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
 async def _create(
     admin: AIOKafkaAdminClient,
     settings: Settings,
-    wanted: dict[str, dict[str, str]],
-    existing: Iterable[str],
+    missing: Mapping[str, dict[str, str]],
     partitions: int,
 ) -> None:
-    missing = [name for name in wanted if name not in existing]
-    if not missing:
-        return
     response = await admin.create_topics(
         [
-            NewTopic(name, partitions, settings.replication, topic_configs=wanted[name])
-            for name in missing
+            NewTopic(name, partitions, settings.replication, topic_configs=configs)
+            for name, configs in missing.items()
         ]
     )
     for name, code, *_ in response.topic_errors:
@@ -170,11 +178,29 @@ async def _create(
     log.info("created topics with %d partitions: %s", partitions, ", ".join(missing))
 
 
-def _check(counts: dict[str, int], settings: Settings) -> None:
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+async def _counts_once_all_are_seen(
+    admin: AIOKafkaAdminClient, wanted: Iterable[str]
+) -> dict[str, int]:
+    """A broker shows a topic a little after its controller has made it."""
+    unseen: list[str] = []
+    for _ in range(SEEN_TRIES):
+        counts = await _partition_counts(admin)
+        unseen = [name for name in wanted if not counts.get(name)]
+        if not unseen:
+            return counts
+        await asyncio.sleep(_SEEN_PAUSE_S)
+    message = f"topics were created but the broker does not show them: {', '.join(unseen)}"
+    raise TopologyError(message)
+
+
+def _common_count(counts: Mapping[str, int], settings: Settings) -> int:
+    """How many partitions the inputs and the changelog have, or are to have."""
+    existing = {topic: counts[topic] for topic in _inputs(settings) if topic in counts}
+    if len(set(existing.values())) > 1:
+        listed = ", ".join(f"{topic} has {count}" for topic, count in existing.items())
         message = (
             f"all input topics and the changelog of {settings.app!r} need the same number of "
             f"partitions, but {listed}"
         )
         raise TopologyError(message)
+    return next(iter(existing.values()), settings.partitions)
