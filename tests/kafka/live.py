@@ -68,6 +68,10 @@ class WorkerProcess:
         """Until it owns and has caught up on `partitions` partitions (None: on all it owns)."""
         wait_until(lambda: self._is_ready(partitions), START_TIMEOUT_S, f"worker {self.folder}")
 
+    def wait_started(self) -> None:
+        """Until it answers at all."""
+        wait_until(lambda: bool(self.health()), START_TIMEOUT_S, f"worker {self.folder}")
+
     def _is_ready(self, partitions: int | None) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
