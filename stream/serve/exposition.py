@@ -79,7 +79,8 @@ class Exposition:
             if _is_given(kpi, cut):
                 numerator, denominator = _fractions(kpi, cut)
                 there = denominator > 0
-                values = numerator[there] * float(kpi.scale) / (denominator[there] * kpi.divisor)
+                divisor = 1 if kpi.shape == "count" else denominator[there] * kpi.divisor
+                values = numerator[there] * float(kpi.scale) / divisor
                 lines += [
                     f"{kpi.metric}{{{label}}} {value}"
                     for label, value in zip(_where(cut.labels, there), values.tolist(), strict=True)
