@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,12 +12,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import yaml
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 START_TIMEOUT_S = 60.0
 
@@ -183,3 +184,47 @@ class TopicReader:
         while any([await self._consumer.position(p) < end for p, end in ends.items()]):
             seen += await self.poll()
         return seen
+
+
+class Sent(NamedTuple):
+    """A record to be sent; without a partition, the client's hash of the key decides."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def send(bootstrap: str, records: Iterable[Sent]) -> list[int]:
+    """Sends records in their order, and waits; their offsets."""
+
+    async def run() -> list[int]:
+        # Lingering, so that neighbours reach the worker in one block.
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=50) as producer:
+            futures = [
+                await producer.send(
+                    r.topic, r.value, key=r.key, partition=r.partition, headers=list(r.headers)
+                )
+                for r in records
+            ]
+            return [(await future).offset for future in futures]
+
+    return asyncio.run(run())
+
+
+def read_topic(bootstrap: str, topic: str) -> list[Seen]:
+    """All that a topic holds now."""
+
+    async def run() -> list[Seen]:
+        async with TopicReader(bootstrap, topic) as reader:
+            return await reader.read_to_end()
+
+    return asyncio.run(run())
+
+
+def written_settings(bootstrap: str, prefix: str, **fields: object) -> dict[str, Any]:
+    """A worker's settings with an app and topics of the test's own."""
+    names = ("interactions", "surveys", "agent_facts", "kpis", "alerts", "dead_letters")
+    topics = {name: f"{prefix}{name}" for name in names}
+    return {"app": f"{prefix}app", "broker": bootstrap, "topics": topics, **fields}
