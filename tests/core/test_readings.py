@@ -282,14 +282,19 @@ def test_an_evicted_scope_whose_tombstone_was_due_gets_one() -> None:
 
 
 def test_who_takes_an_evicted_place_is_shown_at_once() -> None:
-    """It waits for nothing that was emitted in that place before."""
-    made = with_events(call(), windows=("7d",), kinds=AGENT)
+    """It waits for nothing that was shown in that place before: here an empty reading 90 min ago.
+
+    A window of 60 days is shown once in 96 minutes.
+    """
+    made = with_events(call(), windows=["60d"], kinds=AGENT)
     taken(made, NOON)
-    made.tick(ms("2024-06-11T12:00:00Z"))
-    made.apply([call("2024-06-11T11:59:00Z", agent_id="a2")])
-    readings, gone = taken(made, "2024-06-11T12:00:00Z")
-    assert readings == [("agent", "a2", "7d")]
-    assert gone == [ReadingKey("agent", "a1", "7d")]
+    made.tick(ms("2024-08-02T11:30:00Z"))
+    made.settle()
+    assert shown(made.take_readings()[0]) == [("agent", "a1", "60d")]
+    assert taken(made, "2024-08-02T13:00:00Z") == ([], [ReadingKey("agent", "a1", "60d")])
+    made.apply([call("2024-08-02T12:59:00Z", agent_id="a2")])
+    assert made.tables["agent"].slots == {"a2": 1}
+    assert taken(made, "2024-08-02T13:00:00Z") == ([("agent", "a2", "60d")], [])
 
 
 def test_after_a_restart_every_key_is_shown_again() -> None:
