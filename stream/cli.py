@@ -27,14 +27,14 @@ from stream.config import (
     Faults,
     Settings,
     load_settings,
-    parse_duration_ms,
 )
 from stream.core.events import epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.readings import Figure, Reading
 from stream.core.windows import parse_window
-from stream.demo import DemoError
-from stream.demo import run as run_demo
+from stream.demo.play import run as run_demo
+from stream.demo.servers import DemoError
+from stream.durations import parse_duration_ms
 from stream.goalfile import load_goals
 from stream.kafka.codec import reading_fields
 from stream.kafka.topology import TopologyError

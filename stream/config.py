@@ -7,7 +7,6 @@ The environment wins over the file; nested names are joined by two underscores
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,12 +35,10 @@ from pydantic_settings import (
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
+from stream.durations import parse_duration_ms
 
 SETTINGS_FILE: Final = "kpi-stream.yaml"
 GOALS_FILE: Final = "goals.yaml"
-
-_UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_DURATION: Final = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNIT_MS))
 
 
 class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
@@ -51,20 +48,6 @@ class Faults(Exception):  # noqa: N818 - several faults at once, each a line for
         """Keeps the lines in `faults`."""
         super().__init__("\n".join(faults))
         self.faults = faults
-
-
-def parse_duration_ms(value: object) -> int:
-    """Milliseconds from `500ms`, `20s`, `1m30s`, `2h`.
-
-    Raises:
-        ValueError: if `value` is something else; a bare number has no unit.
-    """
-    match = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
-    if match is None or not any(match.groups()):
-        message = f"{value!r}: expected a duration with its unit, such as '20s' or '1m30s'"
-        raise ValueError(message)
-    parts = zip(match.groups(), _UNIT_MS.values(), strict=True)
-    return round(sum(float(number or 0) * unit_ms for number, unit_ms in parts))
 
 
 def _split_commas(value: object) -> object:

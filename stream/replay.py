@@ -19,9 +19,9 @@ from faust.types import TP
 from stream.adapters import TimedEvent
 from stream.config import Settings
 from stream.core.windows import MINUTE_MS
+from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.connection import connection_options
 from stream.kafka.delivery import Outgoing, send_batches
-from stream.kafka.partition import CLOCK_KEY
 from stream.kafka.topology import Topology, partition_of, prepare
 
 _RECORDS_PER_SEND: Final = 20_000

@@ -21,6 +21,7 @@ _HOUR_MS: Final = 60 * MINUTE_MS
 _FAULT_FROM_MINUTE: Final = 10
 _FAULT_TO_MINUTE: Final = 30
 _CALLS_PER_MINUTE: Final = 14
+_STRAINED_FACTOR: Final = 1.9
 _HELD_RATIO: Final = 0.3
 _TRANSFERRED_RATIO: Final = 0.06
 _SURVEYED_RATIO: Final = 0.5
@@ -94,8 +95,23 @@ def _contact(rng: Random, staff: list[_Agent], minute: int, number: int) -> Iter
             event_id=f"i-{name}", ended_at=at_ms, outcome="abandoned", wait_ms=wait_ms, **common
         )
         return
-    slow = 1.9 if strained else 1.0
-    yield Interaction(
+    yield _handled(rng, name, at_ms, wait_ms, agent, common, strained=strained)
+    if rng.random() < _SURVEYED_RATIO:
+        yield _survey(rng, name, at_ms, agent, common, strained=strained)
+
+
+def _handled(
+    rng: Random,
+    name: str,
+    at_ms: int,
+    wait_ms: int,
+    agent: _Agent,
+    common: dict[str, Any],
+    *,
+    strained: bool,
+) -> Interaction:
+    slow = _STRAINED_FACTOR if strained else 1.0
+    return Interaction(
         event_id=f"i-{name}",
         ended_at=at_ms,
         outcome="handled",
@@ -109,15 +125,19 @@ def _contact(rng: Random, staff: list[_Agent], minute: int, number: int) -> Iter
         transferred_by="agent" if rng.random() < _TRANSFERRED_RATIO else None,
         **common,
     )
-    if rng.random() < _SURVEYED_RATIO:
-        satisfied = rng.random() < (_SATISFIED_STRAINED_RATIO if strained else agent.care)
-        yield Survey(
-            event_id=f"s-{name}",
-            answered_at=at_ms + rng.randrange(MINUTE_MS - at_ms % MINUTE_MS),
-            agent_id=agent.name,
-            team_id=agent.team,
-            csat=rng.choice((4, 5, 5)) if satisfied else rng.choice((1, 2, 3)),
-            nps=rng.choice((9, 10, 8)) if satisfied else rng.randrange(7),
-            ces=rng.choice((5, 6, 7)) if satisfied else rng.randrange(1, 5),
-            **common,
-        )
+
+
+def _survey(
+    rng: Random, name: str, at_ms: int, agent: _Agent, common: dict[str, Any], *, strained: bool
+) -> Survey:
+    satisfied = rng.random() < (_SATISFIED_STRAINED_RATIO if strained else agent.care)
+    return Survey(
+        event_id=f"s-{name}",
+        answered_at=at_ms + rng.randrange(MINUTE_MS - at_ms % MINUTE_MS),
+        agent_id=agent.name,
+        team_id=agent.team,
+        csat=rng.choice((4, 5, 5)) if satisfied else rng.choice((1, 2, 3)),
+        nps=rng.choice((9, 10, 8)) if satisfied else rng.randrange(7),
+        ces=rng.choice((5, 6, 7)) if satisfied else rng.randrange(1, 5),
+        **common,
+    )

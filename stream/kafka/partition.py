@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from faust.types import TP
 
 from stream.config import Settings
 from stream.core.engine import LATE, Engine, Rules
 from stream.core.events import (
-    EpochMs,
     Event,
     EventDecoder,
     Ignored,
@@ -26,6 +24,7 @@ from stream.core.events import (
     routing_key,
 )
 from stream.core.measures import measure_ids
+from stream.kafka.clocks import Clocks, is_clock
 from stream.kafka.codec import (
     CHECKPOINT_FORMAT,
     CHECKPOINT_KEY,
@@ -45,21 +44,10 @@ from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, finge
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology, partition_of
 
-CLOCK_KEY: Final = b"__clock__"
 KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
 _PLACES_CACHED_MAX: Final = 200_000
 _KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
-
-
-class Clock(msgspec.Struct):
-    """A clock record: the instant a replay has come to, and whether it ends there."""
-
-    now: EpochMs
-    settle: bool = False
-
-
-_CLOCKS: Final = msgspec.json.Decoder(Clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,7 @@ class PartitionStage:
         self.number = number
         self.engine = Engine(site.rules)
         self.included: dict[str, int] = {}
-        self.clocks: dict[str, int] = {}
+        self.clocks = Clocks((site.topology.interactions, site.topology.surveys))
         self.revision = 0
         self._writer = secrets.token_hex(8)
         self._sequence = 0
@@ -121,7 +109,7 @@ class PartitionStage:
             self._note_changed_layout(checkpoint)
             self.revision = checkpoint.revision
             self.included = dict(checkpoint.offsets)
-            self.clocks = dict(checkpoint.clocks)
+            self.clocks.restore(checkpoint.clocks)
             self.engine.tick(checkpoint.now_ms)
 
     def _note_changed_layout(self, checkpoint: Checkpoint) -> None:
@@ -138,7 +126,7 @@ class PartitionStage:
         self.site.telemetry.block_records.observe(len(block))
         start = 0
         for position, record in enumerate(block):
-            if record.key == CLOCK_KEY:
+            if is_clock(record):
                 self._apply_run(topic, block[start:position])
                 self._apply_clock(topic, record)
                 start = position + 1
@@ -250,14 +238,12 @@ class PartitionStage:
             self.site.telemetry.ignored.labels(reason="clock").inc()
             return
         try:
-            clock = _CLOCKS.decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._refuse(record, "invalid", f"no clock: {error}")
+            clock = self.clocks.take(topic, record.value)
+        except ValueError as error:
+            self._refuse(record, "invalid", str(error))
             return
-        self.clocks[topic] = max(clock.now, self.clocks.get(topic, 0))
-        fed = (self.site.topology.interactions, self.site.topology.surveys)
-        if all(name in self.clocks for name in fed):
-            self.engine.tick(min(self.clocks[name] for name in fed))
+        if clock is not None:
+            self.engine.tick(clock.now)
             if clock.settle:
                 self.engine.settle()
 
@@ -311,7 +297,7 @@ class PartitionStage:
                 now_ms=self.engine.now_ms or 0,
                 revision=self.revision,
                 offsets=dict(self.included),
-                clocks=dict(self.clocks),
+                clocks=dict(self.clocks.by_topic),
                 layout=self._layout_name,
                 layouts=self._layouts,
                 since_ms=self._since_ms,

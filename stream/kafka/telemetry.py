@@ -54,6 +54,11 @@ class Telemetry:
         )
         self.readings = Counter("kpi_stream_readings", "Readings written", registry=r)
         self.alerts = Counter("kpi_stream_alerts", "Alert transitions", ["state"], registry=r)
+        self._add_sizes(registry)
+        self._start_at_zero()
+
+    def _add_sizes(self, r: CollectorRegistry) -> None:
+        """What is measured rather than counted."""
         self.block_records = Histogram(
             "kpi_stream_block_records",
             "Records per block",
@@ -82,7 +87,6 @@ class Telemetry:
         self.recovery_seconds = Gauge(
             "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
         )
-        self._start_at_zero()
 
     def count_unknown_field(self, name: str, count: int) -> None:
         """Counts by name, but only so many: names are the producers' to invent."""

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 from stream.config import Settings, load_settings
 from stream.core.engine import Rules
 from stream.core.kpis import SCOPE_KINDS
+from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush
-from stream.kafka.partition import CLOCK_KEY, PartitionStage, Site
+from stream.kafka.partition import PartitionStage, Site
 from stream.kafka.recovery import StoredState, sort_records
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology, partition_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ REPO: Final = Path(__file__).parents[2]
 # What may be longer than the rest, how long, and why. Code's entries shrink and go; only those of
 # data may be raised.
 LONG: Final[dict[str, tuple[int, str]]] = {
-    "stream/core/kpis.py": (360, "data: a catalogue, one entry per KPI"),
+    "stream/core/kpis.py": (380, "data: a catalogue, one entry per KPI"),
 }
 
 
@@ -71,9 +72,10 @@ def test_readme_names_subcommands_that_exist() -> None:
         return
     main = importlib.import_module("stream.cli").main
     assert isinstance(main, click.Group)
-    makefile = f"```\n{(REPO / 'Makefile').read_text()}\n```"
-    text = (REPO / "README.md").read_text() + makefile
-    assert checks.named_commands(text, "kpi-stream") - set(main.commands) == set()
+    named = checks.named_commands((REPO / "README.md").read_text(), "kpi-stream")
+    named |= set(re.findall(r"\(BIN\)/kpi-stream (\w+)", (REPO / "Makefile").read_text()))
+    assert "demo" in named
+    assert named - set(main.commands) == set()
 
 
 def test_nothing_leaks(tracked: set[str]) -> None:

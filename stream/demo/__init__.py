@@ -1,0 +1,1 @@
+"""`kpi-stream demo`: broker, worker and traffic in one command, and what comes of it, live."""

@@ -1,0 +1,23 @@
+"""Durations as people write them: `500ms`, `20s`, `1m30s`, `2h`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_DURATION: Final = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNIT_MS))
+
+
+def parse_duration_ms(value: object) -> int:
+    """Milliseconds from `500ms`, `20s`, `1m30s`, `2h`.
+
+    Raises:
+        ValueError: if `value` is something else; a bare number has no unit.
+    """
+    match = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
+    if match is None or not any(match.groups()):
+        message = f"{value!r}: expected a duration with its unit, such as '20s' or '1m30s'"
+        raise ValueError(message)
+    parts = zip(match.groups(), _UNIT_MS.values(), strict=True)
+    return round(sum(float(number or 0) * unit_ms for number, unit_ms in parts))
