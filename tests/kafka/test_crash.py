@@ -15,12 +15,11 @@ from aiokafka import AIOKafkaProducer
 
 from stream.config import Settings, load_settings
 from stream.replay import replay
+from tests.kafka.board import Board, instant_ms
 from tests.kafka.live import Seen, TopicReader, WorkerProcess
 from tests.kafka.test_exact import (
     BANK,
-    Board,
     compare_at_rest,
-    instant_ms,
     source_of,
     written_settings,
 )

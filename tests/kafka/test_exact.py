@@ -7,7 +7,6 @@ import random
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,9 @@ from stream.adapters import TimedEvent, read_events
 from stream.config import Settings, load_settings
 from stream.core.kpis import SCOPE_KINDS
 from stream.replay import replay
-from tests.kafka.live import Seen, TopicReader, WorkerProcess
+from tests.kafka import live
+from tests.kafka.board import Board, differences, instant_ms, with_samples
+from tests.kafka.live import TopicReader, WorkerProcess
 from tests.kafka_broker.broker import KafkaBroker
 from tests.oracle import adapters, data_dir
 from tests.oracle.sql import Expected, Oracle
@@ -28,7 +29,6 @@ WINDOWS = ("15m", "1h", "8h", "today", "7d")
 IN_FLIGHT_CHECKED = 150
 READINGS_PER_FLUSH = 10
 SETTLE_TIMEOUT_S = 60.0
-RATIO_TOLERANCE = 1e-12
 
 Places = Mapping[str, int]
 Question = tuple[int, str, str, int, int]
@@ -85,61 +85,6 @@ SHOP = Case(
 )  # fmt: skip
 
 
-def instant_ms(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 instant."""
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-class Board:
-    """The `kpis` topic as a consumer holds it: the last reading of each key, and all of them."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, dict[str, Any]] = {}
-        self.all: list[dict[str, Any]] = []
-
-    def take(self, records: Iterable[Seen]) -> None:
-        """Takes in records in their order."""
-        for record in records:
-            key = (record.key or b"").decode()
-            if record.value is None:
-                self.latest.pop(key, None)
-            else:
-                reading = orjson.loads(record.value)
-                assert key == f"{reading['scope']}/{reading['id']}/{reading['window']}"
-                reading["as_of_ms"] = instant_ms(reading["as_of"])
-                reading["has_samples"] = has_samples(reading)
-                self.latest[key] = reading
-                self.all.append(reading)
-
-    def of(self, scope: str, as_of_ms: int) -> dict[tuple[str, str], dict[str, Any]]:
-        """The readings of a scope as of an instant, those of empty windows left out."""
-        return {
-            (r["id"], r["window"]): r["kpis"]
-            for r in self.latest.values()
-            if r["as_of_ms"] == as_of_ms and r["scope"] == scope and r["has_samples"]
-        }
-
-
-def has_samples(reading: Mapping[str, Any]) -> bool:
-    """Whether anything stands behind a reading."""
-    return any(figure["samples"] for figure in reading["kpis"].values())
-
-
-def differences(
-    expected: Mapping[str, tuple[float | None, int]], found: Mapping[str, Any]
-) -> list[str]:
-    """The KPIs that differ: samples exactly, counts exactly, ratios to 1e-12."""
-    wrong = []
-    for name, (value, samples) in expected.items():
-        figure = found[name]
-        same = (value is None) == (figure["value"] is None) and samples == figure["samples"]
-        if same and value is not None:
-            same = abs(figure["value"] - value) <= RATIO_TOLERANCE * max(1.0, abs(value))
-        if not same:
-            wrong.append(f"{name}: expected {value} ({samples}), found {figure}")
-    return wrong
-
-
 class Source:
     """The file's events in the order in which they are replayed, and SQL over them.
 
@@ -158,11 +103,8 @@ class Source:
         if found is None:
             sent = bisect_left(self.events, as_of_ms, key=lambda event: event.at_ms)
             included = {("interaction", 0): sent, ("survey", 0): sent}
-            found = self._expected[as_of_ms, scope] = {
-                key: figures
-                for key, figures in self.oracle.expected(as_of_ms, scope, WINDOWS, included).items()
-                if any(samples for _, samples in figures.values())
-            }
+            expected = self.oracle.expected(as_of_ms, scope, WINDOWS, included)
+            found = self._expected[as_of_ms, scope] = with_samples(expected)
         return found
 
 
@@ -233,16 +175,8 @@ def test_every_reading_equals_sql(
 
 def written_settings(case: Case, partitions: int, bootstrap: str, prefix: str) -> dict[str, Any]:
     """The worker's settings for one case."""
-    names = ("interactions", "surveys", "agent_facts", "kpis", "alerts", "dead_letters")
-    return {
-        "app": f"{prefix}app",
-        "broker": bootstrap,
-        "time": "replay",
-        "partitions": partitions,
-        "timezone": case.timezone,
-        "queues": case.queues,
-        "topics": {name: f"{prefix}{name}" for name in names},
-    }
+    fields = {"time": "replay", "timezone": case.timezone, "queues": case.queues}
+    return live.written_settings(bootstrap, prefix, partitions=partitions, **fields)
 
 
 async def follow(case: Case, settings: Settings, partitions: int, source: Source) -> dict[str, int]:
