@@ -23,7 +23,7 @@ from stream.core.kpis import SCOPE_KINDS, ScopeKind
 from stream.kafka.app import KpiApp
 from stream.kafka.blocks import SERVICE_LOG
 from stream.kafka.delivery import AtLeastOnce
-from stream.kafka.partition import Site
+from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import prepare
 from stream.kafka.transactions import ExactlyOnce

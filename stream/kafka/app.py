@@ -15,8 +15,9 @@ from faust.types import TP
 
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError, RebalancedError
-from stream.kafka.partition import PartitionStage, Site
+from stream.kafka.partition import PartitionStage
 from stream.kafka.recovery import Progress, check_agreement, read_changelog
+from stream.kafka.site import Site
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
 from stream.kafka.transactions import ExactlyOnce
 

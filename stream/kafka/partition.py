@@ -7,14 +7,12 @@ into bytes, so that the next block may change the state while the flush is on it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 from faust.types import TP
 
-from stream.config import Settings
-from stream.core.engine import LATE, Engine, Rules
+from stream.core.engine import LATE, Engine
 from stream.core.events import (
     Event,
     EventDecoder,
@@ -41,24 +39,13 @@ from stream.kafka.codec import (
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.recovery import StoredState
 from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, fingerprint
-from stream.kafka.telemetry import Telemetry
-from stream.kafka.topology import Topology, partition_of
+from stream.kafka.site import Site
+from stream.kafka.topology import partition_of
 
 KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
 _PLACES_CACHED_MAX: Final = 200_000
 _KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What all partitions of a worker share."""
-
-    settings: Settings
-    topology: Topology
-    rules: Rules
-    leads: Mapping[str, str]
-    telemetry: Telemetry
 
 
 class PartitionStage:

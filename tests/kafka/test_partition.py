@@ -14,8 +14,9 @@ from stream.core.engine import Rules
 from stream.core.kpis import SCOPE_KINDS
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush
-from stream.kafka.partition import PartitionStage, Site
+from stream.kafka.partition import PartitionStage
 from stream.kafka.recovery import StoredState, sort_records
+from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology, partition_of
 

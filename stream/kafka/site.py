@@ -1,0 +1,22 @@
+"""What all partitions of a worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream.config import Settings
+from stream.core.engine import Rules
+from stream.kafka.telemetry import Telemetry
+from stream.kafka.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Settings, topics, rules, team leads and metrics."""
+
+    settings: Settings
+    topology: Topology
+    rules: Rules
+    leads: Mapping[str, str]
+    telemetry: Telemetry
