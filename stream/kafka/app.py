@@ -229,7 +229,7 @@ class KpiApp(faust.App):
         owned.lag = sum(lags.values())
         if not owned.ready and all(done[tp] >= end for tp, end in owned.ends.items()):
             owned.ready = True
-            owned.stage.engine.begin_judging()
+            owned.stage.catch_up()
         if not owned.stop.is_set():
             for tp, lag in lags.items():
                 telemetry.lag.labels(topic=tp.topic, partition=number).set(lag)

@@ -71,6 +71,7 @@ class PartitionStage:
         self._dead: list[Outgoing] = []
         self._moved: dict[int, list[Outgoing]] = {}
         self._unflushed_offsets = False
+        self._has_caught_up = False
 
     @property
     def is_dirty(self) -> bool:
@@ -81,6 +82,11 @@ class PartitionStage:
     def is_full(self) -> bool:
         """Whether so many refused or moved records wait that no more may come in."""
         return len(self._dead) + sum(map(len, self._moved.values())) > PENDING_RECORDS_MAX
+
+    def catch_up(self) -> None:
+        """What stood in the topics at the start is counted: readings and verdicts begin."""
+        self._has_caught_up = True
+        self.engine.begin_judging()
 
     def restore(self, stored: StoredState) -> None:
         """Takes in what the changelog holds."""
@@ -250,6 +256,8 @@ class PartitionStage:
         ]
 
     def _freeze_readings(self, flush: Flush) -> bool:
+        if not self._has_caught_up:  # they would be incomplete, and a fifth of the catching up
+            return False
         readings, gone = self.engine.take_readings()
         topic = self.site.topology.kpis
         partitions = self.site.topology.partitions_of(topic)

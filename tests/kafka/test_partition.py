@@ -43,7 +43,9 @@ def topology(partitions: int = 1) -> Topology:
     )
 
 
-def stage(number: int = 0, partitions: int = 1, **settings: Any) -> PartitionStage:
+def stage(
+    number: int = 0, partitions: int = 1, *, caught_up: bool = True, **settings: Any
+) -> PartitionStage:
     """A stage of its own with its own registry."""
     loaded: Settings = load_settings(None, **settings)
     rules = Rules(
@@ -53,7 +55,10 @@ def stage(number: int = 0, partitions: int = 1, **settings: Any) -> PartitionSta
         skew_ms=loaded.skew if loaded.time == "live" else None,
     )
     telemetry = Telemetry(CollectorRegistry())
-    return PartitionStage(Site(loaded, topology(partitions), rules, {}, telemetry), number)
+    made = PartitionStage(Site(loaded, topology(partitions), rules, {}, telemetry), number)
+    if caught_up:
+        made.catch_up()
+    return made
 
 
 def call(offset: int, **fields: Any) -> Record:
@@ -141,6 +146,17 @@ def test_what_is_frozen_does_not_change_with_the_next_block() -> None:
     second = made.freeze(NOON_MS)
     assert second.offsets == {TP("interactions", 0): 3}
     assert len(second.rows[TP("rows", 0)]) == 1
+
+
+def test_nothing_is_shown_before_the_partition_has_caught_up() -> None:
+    """Rows and offsets are written while catching up; the first readings come after it."""
+    behind = stage(caught_up=False)
+    behind.apply("interactions", [call(1)])
+    flush = behind.freeze(NOON_MS)
+    assert flush.outputs == {}
+    assert flush.offsets == {TP("interactions", 0): 2}
+    behind.catch_up()
+    assert readings(behind.freeze(NOON_MS))["queue/q/15m"]["kpis"]["handled"]["value"] == 1
 
 
 def test_an_idle_partition_flushes_nothing_until_a_window_rolls() -> None:
