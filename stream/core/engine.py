@@ -68,6 +68,7 @@ class Engine:
         self.readings = Readings(rules.windows, self.tables, self.verdicts)
         self._retention = retention_minutes(rules.windows)
         self._horizon = 0
+        self._incomplete: set[tuple[int, int]] = set()
         self._known_dims: set[int] = set()
         self._changed_rows: set[int] = set()
         self._evicted: list[RowKey] = []
@@ -141,12 +142,13 @@ class Engine:
         """Leaves KPIs empty where a window begins before all their measures were counted.
 
         `since_ms` names measures that a changed definition began anew, and when: what was counted
-        before lacks them, and a ratio over both would be wrong.
+        before lacks them, events ahead of now included, and a ratio over both would be wrong.
         """
         for name in kpis_over(since_ms.keys()):
             starts = [since_ms[m] for m in since_ms if name in kpis_over({m})]
-            first = ceil_minute(max(starts))
+            first = ceil_minute(max(starts) + (self.rules.skew_ms or 0))
             self.readings.complete_from[name] = self.verdicts.complete_from[name] = first
+            self._incomplete |= {(first, index) for index in range(len(self.rules.windows))}
 
     def restore_alert(self, key: AlertKey, state: AlertState) -> None:
         """Takes in a stored alert."""
@@ -228,10 +230,15 @@ class Engine:
         return np.array([found[minute] for minute in minutes], dtype=np.int64)
 
     def _roll(self, now_ms: int) -> None:
-        """Moves the minutes that passed an edge of a window."""
+        """Moves the minutes that passed an edge of a window; renews what is complete again."""
         for source, target, panes in self.buckets.advance(now_ms, self.rows.panes):
             self._move(source, target, [row for pane in panes for row in pane.rows])
         self.buckets.tidy()
+        for first, window in list(self._incomplete):
+            if first <= self.buckets.spans[window][0]:
+                self._incomplete.remove((first, window))
+                for table in self.tables.values():
+                    table.renew(list(table.slots.values()), np.uint64(1 << window))
 
     def _move(self, source: int, target: int, rows: list[int]) -> None:
         self._size_tables()

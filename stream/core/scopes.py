@@ -171,18 +171,18 @@ class ScopeTable:
         if slot != NOBODY and (at_ms, team) > known:
             self.teams[slot] = (at_ms, team)
             if team != known[1]:
-                self._renew(slot)
+                self.renew([slot])
 
     def forget_teams(self, before_ms: int) -> None:
         """Forgets what events before that told of teams: a restart would not know."""
         for slot in [slot for slot, (at_ms, _) in self.teams.items() if at_ms < before_ms]:
             del self.teams[slot]
-            self._renew(slot)
+            self.renew([slot])
 
-    def _renew(self, slot: int) -> None:
-        """Has all of a scope's windows read and judged again: its team says by which terms."""
+    def renew(self, slots: list[int], windows: np.uint64 = EVERY_WINDOW) -> None:
+        """Has windows of these scopes read and judged again: how they are counted has changed."""
         for mask in (self.rolled, self.unjudged):
-            mask[slot] = EVERY_WINDOW
+            mask[slots] |= windows
 
     def team(self, slot: int) -> str | None:
         """The team of an agent, or of a team itself."""

@@ -14,7 +14,9 @@ from tests.core.build import (
     call,
     engine,
     figures,
+    goal,
     handled,
+    minute,
     ms,
     restarted,
     survey,
@@ -22,6 +24,7 @@ from tests.core.build import (
 )
 
 if TYPE_CHECKING:
+    from stream.core.engine import Engine
     from stream.core.events import Event
 
 AGENT: Final = ("agent",)
@@ -415,3 +418,60 @@ def test_only_scopes_with_something_to_show_are_read() -> None:
     made = with_events(call("2024-06-03T11:30:00Z"), call(agent_id="a2"))
     assert [r.scope_id for r in made.read_all("agent", "15m")] == ["a2"]
     assert [r.scope_id for r in made.read_all("agent", "1h")] == ["a1", "a2"]
+
+
+# ---------------------------------------------------------------- changed definitions
+
+
+def changed(*events: Event, **options: Any) -> Engine:
+    """An engine at noon whose measure of talk time is counted since 11:35, skew included."""
+    made = with_events(*events, windows=["15m", "1h"], **options)
+    made.note_new_measures({"talk_ms": ms("2024-06-03T11:30:00Z")})
+    return made
+
+
+def test_a_kpi_whose_definition_changed_within_the_window_is_left_empty() -> None:
+    """Half of it would be counted by one definition, half by another; others are not touched."""
+    made = changed(call(talk_ms=600_000))
+    (reading,) = made.read_all("agent", "1h")
+    found = {figure.kpi.name: figure[1:] for figure in reading.figures}
+    assert found["talk_time"] == (None, 0)
+    assert found["handle_time"] == (600.0, 1)
+    assert reading.complete_from == (("talk_time", minute("2024-06-03T11:35Z")),)
+    assert figures(made, "agent", "a1", "15m")["talk_time"] == 600.0
+
+
+@pytest.mark.parametrize(
+    ("now", "value"), [("2024-06-03T12:34:00Z", None), ("2024-06-03T12:35:00Z", 600.0)]
+)
+def test_it_is_shown_again_when_the_window_has_left_the_change_behind(
+    now: str, value: float | None
+) -> None:
+    """What was ahead of now by the skew when it changed was counted by the old definition."""
+    made = changed(call(talk_ms=600_000))
+    made.tick(ms(now))
+    assert figures(made, "agent", "a1", "1h")["talk_time"] == value
+
+
+def test_no_verdict_is_given_on_it_until_then_and_one_is_given_then() -> None:
+    """Also where no event and no passing minute has touched the agent since."""
+    goals = (goal("<= 5m", kpi="talk_time"),)
+    made = changed(call(talk_ms=600_000), goals=goals)
+    made.begin_judging()
+    made.take_readings()
+    for now, expected in [("2024-06-03T12:34:00Z", []), ("2024-06-03T12:35:00Z", ["firing"])]:
+        made.tick(ms(now))
+        assert [a.transition.change for a in made.take_alerts()[0]] == expected
+        (reading,) = list(made.read_all("agent", "1h"))
+        assert bool(reading.judgements) is bool(expected)
+
+
+def test_a_reading_without_a_goal_is_renewed_then_too() -> None:
+    """Readers of the last reading would otherwise take the figure for unknown."""
+    made = changed(call(talk_ms=600_000), kinds=AGENT)
+    made.take_readings()
+    made.tick(ms("2024-06-03T12:34:00Z"))
+    made.take_readings()
+    made.tick(ms("2024-06-03T12:36:00Z"))
+    readings = [r for r in made.take_readings()[0] if r.window == "1h"]
+    assert [reading.complete_from for reading in readings] == [()]
