@@ -116,7 +116,7 @@ class _Mapper:
         if entry.scope not in self.kpi.scopes:
             given = sorted(self.kpi.scopes)
             self.faults.append(
-                f"kpi: {entry.kpi!r} is not given for a {entry.scope}; it is for {given}"
+                f"kpi: {entry.kpi!r} is not given for scope {entry.scope!r}; it is for {given}"
             )
         if entry.evidence is not None and self.kpi.shape != "rate":
             self.faults.append(f"evidence: {entry.kpi!r} is a {self.kpi.shape}, not a rate")

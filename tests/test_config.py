@@ -1,0 +1,122 @@
+"""Settings: from a file and the environment, validated whole, each fault a line that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.config import Faults, Settings, load_settings
+from stream.core.measures import Threshold
+
+
+def write(folder: Path, text: str) -> Path:
+    """A folder with this settings file."""
+    (folder / "kpi-stream.yaml").write_text(text)
+    return folder
+
+
+def faults(folder: Path) -> list[str]:
+    """The lines that loading these settings gives."""
+    with pytest.raises(Faults) as refusal:
+        load_settings(folder)
+    return refusal.value.faults
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
+    """A first start needs no settings; gauges listen on loopback only."""
+    settings = load_settings(tmp_path)
+    assert settings.windows == ("15m", "1h", "8h", "today", "7d")
+    assert settings.metrics.host == "127.0.0.1"
+    assert settings.topics.dead_letters == "dead-letters"
+    assert settings.delivery == "exactly_once"
+    assert settings.thresholds().default == Threshold(20_000, 5_000)
+
+
+def test_the_environment_wins_over_the_file_and_overrides_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nested names are joined by two underscores; what they leave out stays the file's."""
+    folder = write(tmp_path, "app: file\npartitions: 3\nmetrics: {host: 0.0.0.0, port: 1}\n")
+    monkeypatch.setenv("KPI_STREAM_APP", "environment")
+    monkeypatch.setenv("KPI_STREAM_METRICS__PORT", "9200")
+    monkeypatch.setenv("KPI_STREAM_WINDOWS", "15m, 2h")
+    settings = load_settings(folder)
+    assert (settings.app, settings.partitions) == ("environment", 3)
+    assert (settings.metrics.host, settings.metrics.port) == ("0.0.0.0", 9200)  # noqa: S104
+    assert settings.windows == ("15m", "2h")
+    assert load_settings(folder, app="override").app == "override"
+
+
+def test_queues_have_their_own_thresholds_and_teams(tmp_path: Path) -> None:
+    """What a queue leaves out is as for all; one that says what all have is no exception."""
+    folder = write(
+        tmp_path,
+        "service_level: 30s\n"
+        "queues: {vip: {service_level: 10s, team: red}, same: {service_level: 30s}, x: {}}\n",
+    )
+    settings = load_settings(folder)
+    assert settings.thresholds().by_queue == {"vip": Threshold(10_000, 5_000)}
+    assert settings.thresholds().default == Threshold(30_000, 5_000)
+    assert settings.queue_teams() == {"vip": "red"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("windws: [1h]", "setting 'windws': no such setting"),
+        ("metrics: {prt: 1}", "setting 'metrics.prt': no such setting"),
+        ("windows: [1x]", "window '1x': expected 'today', or a length"),
+        ("windows: [1h, 1h]", "setting 'windows': a window is named twice"),
+        ("windows: []", "setting 'windows':"),
+        ("timezone: Mars/Olympus", "'Mars/Olympus': not a time zone"),
+        ("timezone: ../../etc/passwd", "not a time zone"),
+        ("service_level: 20", "setting 'service_level': 20: expected a duration with its unit"),
+        ("flush_interval: 1ms", "setting 'flush_interval': Input should be greater than"),
+        ("broker: kafka://h:9092", "setting 'broker':"),
+        ("topics: {kpis: alerts}", "setting 'topics': two topics have the same name"),
+        ("topics: {kpis: 'a b'}", "setting 'topics.kpis':"),
+        ("metrics: {show: {kpis: [csatt]}}", "'csatt': no such KPI; `kpi-stream kpis` lists them"),
+        ("metrics: {show: {windows: [2h]}}", "names windows that are not kept: ['2h']"),
+        ("security: {protocol: SASL_SSL}", "SASL_SSL needs a username and a password"),
+        ("security: {protocol: SSL, cert_file: c}", "cert_file and key_file go together"),
+        ("[1, 2]", "not readable as settings"),
+        ("a: [", "not readable as settings"),
+        ("partitions: 0", "setting 'partitions': Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_fault_is_a_line_that_names_its_setting(tmp_path: Path, text: str, fault: str) -> None:
+    """One readable line, no traceback, whatever is wrong."""
+    (line,) = faults(write(tmp_path, text))
+    assert fault in line
+    assert "\n" not in line.strip() or "not readable" in line
+
+
+def test_all_faults_are_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody mends one to be told of the next; misspelt variables are among them."""
+    monkeypatch.setenv("KPI_STREAM_BROKR", "h:1")
+    folder = write(tmp_path, "partitions: x\nskew: 1\nfoo: 1\nmetrics: {port: 70000}\n")
+    found = faults(folder)
+    assert [line.partition(":")[0] for line in found] == [
+        "KPI_STREAM_BROKR",
+        "setting 'partitions'",
+        "setting 'skew'",
+        "setting 'metrics.port'",
+        "setting 'foo'",
+    ]
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    """Neither when settings are printed nor in a fault beside it."""
+    text = "security: {protocol: SASL_SSL, username: u, password: s3cret, sasl_mechanism: X}"
+    assert "s3cret" not in "".join(faults(write(tmp_path, text)))
+    settings = load_settings(write(tmp_path, text.replace(", sasl_mechanism: X", "")))
+    assert "s3cret" not in repr(settings)
+    assert settings.security.password is not None
+    assert settings.security.password.get_secret_value() == "s3cret"
+
+
+def test_settings_do_not_change() -> None:
+    """What was validated stays so."""
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().app = "other"  # type: ignore[misc]
