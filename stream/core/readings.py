@@ -9,7 +9,7 @@ then a tombstone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -129,36 +129,55 @@ class Readings:
         table, span = self._tables[kind], self._windows[window].span(now_ms)
         sums = table.window_sums(buckets.of_window(window), slots)
         partial = {name: m for name, m in self.complete_from.items() if m > span[0]}
-        goals = [
-            w for w in self._verdicts.of_window(kind, window) if w.goal.kpi.name not in partial
-        ]
-        given = [form for form in self._forms[kind] if form.kpi.name not in partial]
-        missing = tuple(
-            Figure(form.kpi, None, 0) for form in self._forms[kind] if form.kpi.name in partial
+        figures = zip(
+            *(self._figures(form, sums, partial) for form in self._forms[kind]), strict=True
         )
-        readings = []
-        for slot, row in zip(slots.tolist(), sums.tolist(), strict=True):
-            scope_id = table.ids[slot]
-            assert scope_id is not None, "only named scopes are read"
-            team = table.team(slot)
-            readings.append(
-                Reading(
-                    scope=kind,
-                    scope_id=scope_id,
-                    window=self._windows[window].name,
-                    as_of_ms=now_ms,
-                    from_minute=span[0],
-                    to_minute=span[1],
-                    team=team,
-                    figures=(*(_figure(form, row) for form in given), *missing),
-                    judgements=tuple(
-                        (w.goal.name, w.judge(scope_id, team, *w.form.fraction(row))) for w in goals
-                    ),
-                    empty=not any(row),
-                    complete_from=tuple(partial.items()),
-                )
+        places = [(table.ids[slot] or "", table.team(slot)) for slot in slots.tolist()]
+        judgements = self._judgements(kind, window, sums, places, partial)
+        complete_from, name = tuple(partial.items()), self._windows[window].name
+        return [
+            Reading(
+                kind, scope_id, name, now_ms, *span, team, of_kpis, of_goals, empty, complete_from
             )
-        return readings
+            for (scope_id, team), of_kpis, of_goals, empty in zip(
+                places, figures, judgements, np.logical_not(sums.any(axis=1)).tolist(), strict=True
+            )
+        ]
+
+    @staticmethod
+    def _figures(form: Form, sums: Ints, partial: Collection[str]) -> list[Figure]:
+        """One KPI of every scope, a column at a time: most of a reading's cost was here."""
+        kpi = form.kpi
+        if kpi.name in partial:
+            return [Figure(kpi, None, 0)] * len(sums)
+        numerators, denominators = form.columns_of(sums)
+        return [
+            Figure(kpi, ratio(numerator, denominator, kpi), max(0, denominator))
+            for numerator, denominator in zip(
+                numerators.tolist(), denominators.tolist(), strict=True
+            )
+        ]
+
+    def _judgements(
+        self,
+        kind: ScopeKind,
+        window: int,
+        sums: Ints,
+        places: Sequence[tuple[str, str | None]],
+        partial: Collection[str],
+    ) -> list[tuple[tuple[str, Judgement], ...]]:
+        """Every scope's verdicts on the goals over this window."""
+        columns = []
+        for watched in self._verdicts.of_window(kind, window):
+            if watched.goal.kpi.name not in partial:
+                fractions = zip(*(c.tolist() for c in watched.form.columns_of(sums)), strict=True)
+                columns.append(
+                    [
+                        (watched.goal.name, watched.judge(*place, *fraction))
+                        for place, fraction in zip(places, fractions, strict=True)
+                    ]
+                )
+        return list(zip(*columns, strict=True)) if columns else [()] * len(places)
 
     def _read(
         self, kind: ScopeKind, window: int, slots: Ints, buckets: Buckets, now_ms: int
@@ -235,11 +254,6 @@ class Readings:
             bigger.closing = grown(shown.closing, capacity)
             shown = self._shown[kind] = bigger
         return shown
-
-
-def _figure(form: Form, sums: Sequence[int]) -> Figure:
-    numerator, denominator = form.fraction(sums)
-    return Figure(form.kpi, ratio(numerator, denominator, form.kpi), max(denominator, 0))
 
 
 def _new_shown(windows: int, capacity: int) -> _Shown:
