@@ -96,7 +96,7 @@ def readings(flush: Flush) -> dict[str, Mapping[str, Any]]:
 
 
 def test_a_changed_threshold_leaves_its_kpi_empty_until_the_window_has_passed() -> None:
-    """Service level says since when it is complete; what does not depend on it stays."""
+    """Service level says since when it is complete, the skew included; the rest stays."""
     before = stage()
     before.apply("interactions", [call(1), call(2)])
     first = before.freeze(NOON_MS)
@@ -112,12 +112,12 @@ def test_a_changed_threshold_leaves_its_kpi_empty_until_the_window_has_passed() 
     changed = readings(after.freeze(NOON_MS + 1_000))["queue/q/15m"]
     assert changed["kpis"]["service_level"]["value"] is None
     assert changed["kpis"]["service_level"]["samples"] == 0
-    assert changed["complete_since"] == {"service_level": "2024-03-15T12:00:00.000Z"}
+    assert changed["complete_since"] == {"service_level": "2024-03-15T12:05:00.000Z"}
     assert changed["kpis"]["answer_time"]["samples"] == 3
-    late = NOON_MS + 14 * MINUTE_MS
+    late = NOON_MS + 19 * MINUTE_MS
     after.freeze(late)
     after.apply("interactions", [call(4, ended_at=late)])
-    whole = readings(after.freeze(NOON_MS + 15 * MINUTE_MS))["queue/q/15m"]
+    whole = readings(after.freeze(NOON_MS + 20 * MINUTE_MS))["queue/q/15m"]
     assert whole["kpis"]["service_level"]["value"] == 0.0
     assert "complete_since" not in whole
 
