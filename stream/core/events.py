@@ -214,7 +214,7 @@ class EventDecoder:
             event = self._event.decode(msgspec.json.encode(known))
         except _DECODE_ERRORS as error:
             reason = "version" if str(error).endswith("`$.v`") else "invalid"
-            return Refusal(reason, str(error))
+            return Refusal(reason, f"{error}{_undecodable(known)}")
         if fault := _untimely(event):
             return Refusal("invalid", fault)
         self._count_unknown(unknown)
@@ -224,6 +224,18 @@ class EventDecoder:
         for name in names:
             room = name in self.unknown_fields or len(self.unknown_fields) < UNKNOWN_NAMES_MAX
             self.unknown_fields[name[:TEXT_MAX] if room else "(other)"] += 1
+
+
+def _undecodable(fields: dict[str, msgspec.Raw]) -> str:
+    """Where text is not UTF-8, which msgspec reports without naming the field."""
+    for name, value in fields.items():
+        try:
+            msgspec.json.decode(value)
+        except UnicodeDecodeError:
+            return f" - at `$.{name}`"
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+    return ""
 
 
 def _untimely(event: Event) -> str | None:

@@ -163,6 +163,9 @@ class KpiApp(faust.App):
         check_agreement(stored, await self._progress(number), number, exact=exact)
         stage.restore(stored)
         if self.settings.time == "live":
+            # Before the first block: an engine that knows no now refuses nothing as late or early.
+            stage.engine.tick(max(self.now(), stage.engine.now_ms or 0))
+        if self.settings.time == "live":
             # Before the first block: by the stored now, what came while we were down is early.
             stage.engine.tick(self.now())
         return stage
