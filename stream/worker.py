@@ -88,6 +88,9 @@ def build(
             "need topics of one partition in this version",
             topology.partitions,
         )
+        for goal in goals:
+            if goal.scope not in kinds:
+                log.warning("goal %r is for a %s and will not be judged", goal.name, goal.scope)
     registry = CollectorRegistry()
     site = Site(settings, topology, rules_of(settings, goals, kinds), leads, Telemetry(registry))
     app = KpiApp(site)
@@ -99,18 +102,23 @@ def build(
 
 
 def complete_engines(app: KpiApp) -> Iterator[Engine]:
-    """The engines of the partitions this worker owns and has caught up on."""
-    return (owned.stage.engine for owned in app.owned.values() if owned.ready)
+    """The engines of the partitions this worker surely owns and has caught up on."""
+    interval_s = app.settings.flush_interval / 1000
+    return (
+        owned.stage.engine
+        for owned in app.owned.values()
+        if owned.ready and owned.is_surely_ours(interval_s)
+    )
 
 
 def health_of(app: KpiApp) -> Health:
     """Unhealthy where there is work and no progress, so not on an idle night."""
-    now = time.monotonic()
+    now, interval_s = time.monotonic(), app.settings.flush_interval / 1000
     if app.failure is not None:
         return Health(healthy=False, detail=f"stopping: {app.failure}")
     for number, owned in app.owned.items():
-        if owned.stage.is_dirty and now - owned.committed_at > STALL_S:
-            age_s = now - owned.committed_at
+        if owned.age_s() > STALL_S + interval_s:
+            age_s = owned.age_s()
             return Health(False, f"partition {number}: nothing committed for {age_s:.0f} s")
         if owned.lag and now - owned.moved_at > STALL_S:
             age_s = now - owned.moved_at

@@ -7,7 +7,6 @@ import gc
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import faust
@@ -15,6 +14,7 @@ from faust.types import TP
 
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError, RebalancedError
+from stream.kafka.owned import SESSION_TIMEOUT_S, Owned
 from stream.kafka.partition import PartitionStage
 from stream.kafka.recovery import Progress, check_agreement, read_changelog
 from stream.kafka.site import Site
@@ -34,21 +34,6 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(slots=True)
-class Owned:
-    """A partition this worker owns, with its flush loop and what is known of its progress."""
-
-    stage: PartitionStage
-    committed_at: float
-    moved_at: float
-    lag: int = 0
-    task: asyncio.Task[None] | None = None
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    flushed: asyncio.Event = field(default_factory=asyncio.Event)
-    ends: dict[TP, int] = field(default_factory=dict)
-    ready: bool = False
-
-
 class KpiApp(faust.App):
     """Faust, with our transport, our table and our offsets."""
 
@@ -62,6 +47,7 @@ class KpiApp(faust.App):
         self.now = now
         self.owned: dict[int, Owned] = {}
         self.delivery: Delivery | None = None
+        self._restoring: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
         self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
@@ -77,8 +63,8 @@ class KpiApp(faust.App):
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
             broker_max_poll_records=5_000,
-            broker_session_timeout=10.0,
-            broker_rebalance_timeout=10.0,
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_rebalance_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=2.0,
             consumer_max_fetch_size=4 * 1024 * 1024,
             consumer_group_instance_id=settings.instance,
@@ -122,8 +108,22 @@ class KpiApp(faust.App):
                 await self.fail(error)
                 raise
 
-    async def restore(self, partitions: set[int]) -> None:
-        """Brings back the state of the partitions this worker now owns, all at the same time."""
+    async def restore(self, partitions: set[int]) -> bool:
+        """Brings back the state of the partitions this worker now owns, all at the same time.
+
+        False where the next rebalance came first: its own recovery will do.
+        """
+        restoring = self._restoring = asyncio.create_task(self._restore(partitions))
+        try:
+            await asyncio.wait([restoring])
+        finally:
+            restoring.cancel()
+        if restoring.cancelled():
+            return False
+        restoring.result()
+        return True
+
+    async def _restore(self, partitions: set[int]) -> None:
         gc.set_threshold(*COLLECT_AFTER)
         await self._release()
         self.delivery = self._new_delivery()
@@ -163,10 +163,8 @@ class KpiApp(faust.App):
         check_agreement(stored, await self._progress(number), number, exact=exact)
         stage.restore(stored)
         if self.settings.time == "live":
-            # Before the first block: an engine that knows no now refuses nothing as late or early.
-            stage.engine.tick(max(self.now(), stage.engine.now_ms or 0))
-        if self.settings.time == "live":
-            # Before the first block: by the stored now, what came while we were down is early.
+            # Before the first block: without a now nothing is late or early, and by the stored
+            # one, what came while the worker was down is early.
             stage.engine.tick(self.now())
         return stage
 
@@ -214,6 +212,8 @@ class KpiApp(faust.App):
         assert self.delivery is not None, "the flush starts after recovery"
         began = time.monotonic()
         now_ms = self.now() if self.settings.time == "live" else None
+        if not owned.is_surely_ours(self.settings.flush_interval / 1000):
+            owned.stage.must_commit = True  # by which a stale owner is fenced
         flush = owned.stage.freeze(now_ms)
         if flush.rows or flush.outputs:
             await self.delivery.deliver(flush)
@@ -224,7 +224,6 @@ class KpiApp(faust.App):
 
     async def _note_progress(self, owned: Owned) -> None:
         """Measures the lag; verdicts begin once what stood in the topics at first is counted."""
-        number, telemetry = str(owned.stage.number), self.site.telemetry
         done = {tp: await self._done(owned.stage, tp) for tp in owned.ends}
         lags = {tp: max(0, self.consumer.highwater(tp) - done[tp]) for tp in done}
         if sum(lags.values()) < owned.lag or not any(lags.values()):
@@ -234,12 +233,7 @@ class KpiApp(faust.App):
             owned.ready = True
             owned.stage.catch_up()
         if not owned.stop.is_set():
-            for tp, lag in lags.items():
-                telemetry.lag.labels(topic=tp.topic, partition=number).set(lag)
-            telemetry.rows.labels(partition=number).set(len(owned.stage.engine.rows))
-            telemetry.ready.labels(partition=number).set(owned.ready)
-            age_s = time.monotonic() - owned.committed_at
-            telemetry.commit_age.labels(partition=number).set(age_s)
+            owned.show(self.site.telemetry, lags)
 
     async def _done(self, stage: PartitionStage, tp: TP) -> int:
         """The first offset not counted; markers of transactions hold offsets and no record.
@@ -251,8 +245,19 @@ class KpiApp(faust.App):
         return counted if counted < delivered else max(counted, position)
 
     async def _on_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
-        """At every rebalance; aiokafka revokes all partitions, also those that stay."""
+        """At every rebalance; aiokafka revokes all partitions, also those that stay.
+
+        The group waits for this, so a recovery still under way ends here: going on, it would
+        fence the partitions' next owners.
+        """
+        self.tables.recovery.signal_recovery_start.clear()
+        await self._abandon_restore()
         await self._release()
+
+    async def _abandon_restore(self) -> None:
+        if self._restoring is not None and not self._restoring.done():
+            self._restoring.cancel()
+            await asyncio.wait([self._restoring])
 
     async def _release(self) -> None:
         """Gives all partitions up: no more gauges, a last flush, then nothing is kept."""
@@ -266,7 +271,8 @@ class KpiApp(faust.App):
             await asyncio.wait(tasks, timeout=LAST_FLUSH_TIMEOUT_S)
         await asyncio.gather(*(self._last_flush(o) for o in given_up.values()))
         if self.delivery is not None:
-            await asyncio.gather(*(self.delivery.close(number) for number in given_up))
+            numbers = range(self.site.topology.partitions)
+            await asyncio.gather(*(self.delivery.close(number) for number in numbers))
 
     async def _last_flush(self, owned: Owned) -> None:
         if owned.task is not None and not owned.task.done():
@@ -286,5 +292,6 @@ class KpiApp(faust.App):
     async def on_stop(self) -> None:
         """A graceful stop flushes first."""
         self.on_stopping()
+        await self._abandon_restore()
         await self._release()
         await super().on_stop()

@@ -100,13 +100,21 @@ class BlockConsumer(driver.Consumer):
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self.perform_seek()
             return
         for tp, block in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if block and (tp in active or tp in self._buffered_partitions):
                 yield tp, self._to_block(tp, block)
+
+    async def seek_to_committed(self) -> dict[TP, int]:
+        """Nothing where a rebalance takes the partitions away meanwhile: the next one seeks."""
+        try:
+            found: dict[TP, int] = await super().seek_to_committed()
+        except (IllegalStateError, AssertionError) as error:
+            SERVICE_LOG.info("no seek, the partitions are being revoked: %s", error)
+            return {}
+        return found
 
     def _to_block(self, tp: TP, block: list[Record]) -> Message:
         last = block[-1]

@@ -70,13 +70,13 @@ class PartitionStage:
         self._places: dict[str, int] = {}
         self._dead: list[Outgoing] = []
         self._moved: dict[int, list[Outgoing]] = {}
-        self._unflushed_offsets = False
+        self.must_commit = False
         self._has_caught_up = False
 
     @property
     def is_dirty(self) -> bool:
         """Whether a flush has something to commit."""
-        return self._unflushed_offsets or self.engine.is_dirty
+        return self.must_commit or self.engine.is_dirty
 
     @property
     def is_full(self) -> bool:
@@ -125,7 +125,7 @@ class PartitionStage:
                 start = position + 1
         self._apply_run(topic, block[start:] if start else block)
         self.included[topic] = max(self.included.get(topic, 0), block[-1].offset + 1)
-        self._unflushed_offsets = True
+        self.must_commit = True
 
     def freeze(self, now_ms: int | None) -> Flush:
         """Rolls to `now_ms` (None: clock records alone move now) and takes all that changed."""
@@ -143,11 +143,11 @@ class PartitionStage:
         states = self._freeze_alerts(flush)
         wrote = self._freeze_readings(flush)
         self._freeze_refused_and_moved(flush)
-        if rows or states or wrote or self._unflushed_offsets:
+        if rows or states or wrote or self.must_commit:
             flush.rows[changelog] = rows
             flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
             flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
-        self._unflushed_offsets = False
+        self.must_commit = False
         return flush
 
     def unknown_fields(self) -> dict[str, int]:

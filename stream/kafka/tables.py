@@ -23,7 +23,7 @@ from stream.kafka.blocks import SERVICE_LOG
 log = logging.getLogger(__name__)
 
 TABLE_NAME: Final = "rows"
-Restore = Callable[[set[int]], Awaitable[None]]
+Restore = Callable[[set[int]], Awaitable[bool]]
 
 
 class RowTable(faust.Table):
@@ -54,13 +54,14 @@ class RowRecovery(Recovery):
         while not self.should_stop:
             if await self.wait_for_stopped(self.signal_recovery_start):
                 return
+            if not self.signal_recovery_start.is_set():
+                continue  # revoked again since
             self.signal_recovery_start.clear()
             generation = self._generation_id
             began = time.monotonic()
             owned = {tp.partition for tp in self.app.consumer.assignment()}
-            for table in self.tables.values():
-                await table.restore(owned)
-            if not self.signal_recovery_start.is_set():
+            restored = [await table.restore(owned) for table in self.tables.values()]
+            if all(restored) and not self.signal_recovery_start.is_set():
                 await self._resume_streams(generation_id=generation)
                 log.info(
                     "ready: partitions %s recovered in %.1f s",

@@ -166,6 +166,9 @@ class ExactlyOnce:
                 # An empty transaction costs no request, but waits for the id that fences.
                 await producer.begin_transaction()
                 await producer.abort_transaction()
+        except asyncio.CancelledError:
+            await _discard(producer)
+            raise
         except (KafkaError, TimeoutError) as error:
             await _discard(producer)
             message = (

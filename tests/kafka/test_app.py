@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka import app as app_module
 from stream.kafka.app import KpiApp
+from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush
+from stream.kafka.owned import Owned
 from tests.kafka import test_partition as partition
 
 PLACE = TP("interactions", 0)
@@ -85,3 +90,81 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     assert stage.site.telemetry.refused.labels(reason="early")._value.get() == 0
     expected = partition.NOON_MS + (HOUR_MS if time == "live" else 0)
     assert stage.engine.now_ms == expected
+
+
+@pytest.mark.parametrize(("silence_s", "commits"), [(0.0, False), (11.0, True)])
+def test_after_a_silence_the_next_flush_commits_though_nothing_changed(
+    silence_s: float, commits: bool
+) -> None:
+    """A worker that was frozen has to be fenced before it shows anything again."""
+    stage = partition.stage()
+    stage.apply("interactions", [partition.call(1)])
+    stage.freeze(partition.NOON_MS)
+    delivered: list[Flush] = []
+
+    async def deliver(flush: Flush) -> None:
+        delivered.append(flush)
+
+    async def nothing(_: object) -> None:
+        """In place of measuring progress."""
+
+    app: Any = SimpleNamespace(
+        settings=stage.site.settings,
+        site=stage.site,
+        now=lambda: partition.NOON_MS,
+        delivery=SimpleNamespace(deliver=deliver),
+        _note_progress=nothing,
+    )
+    now = time.monotonic()
+    owned = Owned(stage, now - silence_s, now)
+    asyncio.run(KpiApp._flush(app, owned))
+    assert [flush.offsets for flush in delivered] == ([{PLACE: 2}] if commits else [])
+    assert owned.age_s() < 1
+
+
+def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the group waits, and not later: it would fence the partitions' next owners."""
+    opened: list[int] = []
+    first_is_open = asyncio.Event()
+
+    class SlowDelivery:
+        """Its first producer starts, its second one hangs; what is closed is not open."""
+
+        async def open(self, partition: int) -> None:
+            """Takes forever from the second on."""
+            if opened:
+                await asyncio.sleep(3600)
+            opened.append(partition)
+            first_is_open.set()
+
+        async def close(self, partition: int) -> None:
+            """Is always called."""
+            if partition in opened:
+                opened.remove(partition)
+
+    async def scenario() -> tuple[bool, dict[int, Owned]]:
+        app = KpiApp(partition.stage(partitions=2).site)
+        monkeypatch.setattr(app, "_new_delivery", SlowDelivery)
+        app.tables.recovery.signal_recovery_start.set()
+        restoring = asyncio.create_task(app.restore({0, 1}))
+        await first_is_open.wait()
+        await app._on_revoked(app, set())
+        assert not app.tables.recovery.signal_recovery_start.is_set()
+        return await restoring, app.owned
+
+    assert asyncio.run(scenario()) == (False, {})
+    assert opened == []
+
+
+@pytest.mark.parametrize("error", [IllegalStateError("revoked"), AssertionError("none assigned")])
+def test_a_seek_that_a_rebalance_overtakes_is_left_to_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Aiokafka raises for a partition that is being taken away; the worker goes on."""
+
+    async def overtaken(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(driver.Consumer, "seek_to_committed", overtaken)
+    consumer: Any = BlockConsumer.__new__(BlockConsumer)
+    assert asyncio.run(consumer.seek_to_committed()) == {}

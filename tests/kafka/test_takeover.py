@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -81,7 +82,7 @@ class Scraper(Thread):
 def test_two_workers_never_show_the_same_series(
     kafka: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """While a second one joins, leaves and is killed; the survivor shows all of it again."""
+    """While a second one joins, leaves, freezes and is killed; the first shows all of it again."""
     settings = written_settings(
         kafka.bootstrap, topic_prefix, partitions=PARTITIONS, windows=["1h"]
     )
@@ -102,6 +103,10 @@ def test_two_workers_never_show_the_same_series(
             wait_until(lambda: series_of(first) == everything, MOVE_S, "all back after a stop")
             second.start()
             wait_until(lambda: halved(first, second), MOVE_S, "two partitions each again")
+            second.send_signal(signal.SIGSTOP)
+            wait_until(lambda: series_of(first) == everything, MOVE_S, "all back from a frozen one")
+            second.send_signal(signal.SIGCONT)
+            wait_until(lambda: returned(first, second), MOVE_S, "the frozen one back or gone")
             second.kill()
             wait_until(lambda: series_of(first) == everything, MOVE_S, "all back after a kill")
     assert not scraper.shown_twice()
@@ -126,6 +131,12 @@ def halved(first: WorkerProcess, second: WorkerProcess) -> bool:
     """Whether each has caught up on its half."""
     half = PARTITIONS // 2
     return first.partitions() == (half, half) == second.partitions()
+
+
+def returned(first: WorkerProcess, second: WorkerProcess) -> bool:
+    """Whether a worker that had been frozen has a half again, or was fenced and has ended."""
+    assert second.process is not None
+    return second.process.poll() is not None or halved(first, second)
 
 
 def day_of_calls() -> list[TimedEvent]:
