@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
 from stream.core.events import (
     Event,
+    EventDecoder,
+    Ignored,
     Interaction,
     Kind,
+    Refusal,
     Survey,
     event_time_ms,
     from_mapping,
@@ -24,6 +27,8 @@ from stream.core.events import (
 )
 
 Adapter = Callable[[str], Iterable[Any]]
+_KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
+_DECODERS: Final = {kind: EventDecoder(kind) for kind in _KINDS}
 
 
 class AdapterError(Exception):
@@ -73,10 +78,24 @@ def read_events(adapter: Adapter, files: Sequence[Path]) -> list[TimedEvent]:
 def _read_file(adapter: Adapter, file: Path) -> Iterator[TimedEvent]:
     for number, item in enumerate(adapter(str(file)), start=1):
         try:
-            event = item if isinstance(item, Interaction | Survey) else from_mapping(item)
-        except (ValueError, TypeError, AttributeError) as error:
+            made = timed(_validated(item))
+        except (ValueError, TypeError) as error:
             raise AdapterError(f"{file}: record {number} is no event: {error}") from error
-        yield timed(event)
+        yield made
+
+
+def _validated(item: Any) -> Event:
+    """The event in a dict, or one made by hand, held to what a worker accepts."""
+    if isinstance(item, Mapping):
+        return from_mapping(dict(item))
+    if not isinstance(item, Interaction | Survey):
+        raise TypeError(f"expected a dict, an Interaction or a Survey, got {item!r}")
+    event = _DECODERS[kind_of(item)].decode(_encode(item))
+    if isinstance(event, Ignored):
+        raise ValueError(f"`$.{event.reason}`: not that of a finished contact")  # noqa: TRY004
+    if isinstance(event, Refusal):
+        raise ValueError(event.detail)  # noqa: TRY004
+    return event
 
 
 def timed(event: Event) -> TimedEvent:

@@ -42,7 +42,7 @@ from stream.replay import replay as replay_events
 from stream.worker import run as run_worker
 
 _SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
-_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 config_option = click.option(
@@ -148,8 +148,8 @@ def replay(
     config: Path,
 ) -> None:
     """Send files to the topics in the order of event time, with clock records."""
-    settings = load_settings(config, time="replay")
     factor = _parse_speed(speed)
+    settings = load_settings(config, time="replay")
     events = [
         event
         for event in read_events(load_adapter(adapter), files)
@@ -191,6 +191,7 @@ def compute(
     config: Path,
 ) -> None:
     """Compute all KPIs of files at an instant, without Kafka. Refuses nothing as late."""
+    windows = tuple(dict.fromkeys(windows))
     settings = _with_windows(config, windows)
     events: list[TimedEvent] = read_events(load_adapter(adapter), files)
     readings = compute_readings(
@@ -244,7 +245,8 @@ def _parse_speed(speed: str) -> float | None:
         return None
     match = _SPEED.fullmatch(speed)
     if not match or float(match[1]) <= 0:
-        raise click.BadParameter(f"{speed!r}: expected 'max' or a factor such as '60x'")
+        message = f"{speed!r}: expected 'max' or a factor such as '60x'"
+        raise click.BadParameter(message, param_hint="--speed")
     return float(match[1])
 
 
@@ -254,8 +256,9 @@ def _with_windows(config: Path, windows: tuple[str, ...]) -> Settings:
         try:
             parse_window(name)
         except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-    return load_settings(config, **({"windows": windows} if windows else {}))
+            raise click.BadParameter(str(error), param_hint="--window") from error
+    settings = load_settings(config)
+    return settings.model_copy(update={"windows": windows}) if windows else settings
 
 
 def _table(readings: list[Reading]) -> Table:
