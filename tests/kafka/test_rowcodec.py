@@ -1,0 +1,137 @@
+"""Rows come back from the changelog as they went in, also those of an earlier layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream.core.measures import COLUMNS, MEASURES
+from stream.core.rows import ID_BYTES, Dims, RowKey, RowStore
+from stream.kafka.rowcodec import (
+    RowDecoder,
+    UnknownFormatError,
+    encode_row_key,
+    encode_rows,
+    fingerprint,
+)
+
+NAMES = st.none() | st.text(min_size=1, max_size=8)
+INTS = st.integers(-(2**63), 2**63 - 1)
+KEYS = st.builds(
+    RowKey, st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.builds(Dims, *[NAMES] * 8)
+)
+ROWS = st.dictionaries(
+    KEYS,
+    st.tuples(
+        st.integers(0, 2**53),
+        st.binary(max_size=4 * ID_BYTES).map(lambda raw: raw[: len(raw) // ID_BYTES * ID_BYTES]),
+        st.dictionaries(st.integers(0, COLUMNS - 1), INTS, max_size=COLUMNS),
+    ),
+    max_size=6,
+)
+Rows = dict[RowKey, tuple[int, bytes, dict[int, int]]]
+NOTHING: dict[int, int] = {}
+ONE = RowKey(28_508_400, 0, Dims("a1", None, None, "q", None, None, None, None))
+
+
+def store_of(rows: Rows) -> tuple[RowStore, list[int]]:
+    """A store with these rows, and their places."""
+    store = RowStore()
+    places = [store.load(key, latest_ms, ids) for key, (latest_ms, ids, _) in rows.items()]
+    for place, (_, _, measures) in zip(places, rows.values(), strict=True):
+        for column, value in measures.items():
+            store.measures[place, column] = value
+    return store, places
+
+
+def encoded(rows: Rows, layout: tuple[str, ...] = MEASURES) -> dict[bytes, bytes]:
+    """The changelog records of these rows."""
+    store, places = store_of(rows)
+    return dict(encode_rows(store, np.array(places, dtype=np.int64), layout))
+
+
+def decoded(records: dict[bytes, bytes], decoder: RowDecoder) -> Rows:
+    """The rows in these records."""
+    found = decoder.decode(records)
+    return {
+        key: (latest_ms, ids, {c: v for c, v in enumerate(row.tolist()) if v})
+        for (key, latest_ms, ids), row in zip(found.rows, found.measures, strict=True)
+    }
+
+
+@given(ROWS)
+@example({})
+@example({ONE: (0, b"", NOTHING)})
+@example({ONE: (1, bytes(8), dict.fromkeys(range(COLUMNS), -1))})
+def test_rows_come_back_as_they_went_in(rows: Rows) -> None:
+    """Keys, latest times, ids and all measures, whatever they are, in one block."""
+    expected = {
+        key: (latest_ms, ids, {c: v for c, v in measures.items() if v})
+        for key, (latest_ms, ids, measures) in rows.items()
+    }
+    assert decoded(encoded(rows), RowDecoder(MEASURES, {})) == expected
+
+
+@given(ROWS, st.permutations(MEASURES), st.integers(0, 5))
+def test_columns_of_an_earlier_layout_are_moved(rows: Rows, order: list[str], changed: int) -> None:
+    """Each measure to its place of today; one that is no more is dropped; a new one is 0."""
+    earlier = tuple(f"{name}<=1" if n < changed else name for n, name in enumerate(order))
+    records = encoded(rows, earlier)
+    known = {fingerprint(earlier): earlier}
+    expected = {
+        key: (
+            latest_ms,
+            ids,
+            {MEASURES.index(earlier[c]): v for c, v in measures.items() if v and c >= changed},
+        )
+        for key, (latest_ms, ids, measures) in rows.items()
+    }
+    assert decoded(records, RowDecoder(MEASURES, known)) == expected
+
+
+def test_rows_of_several_layouts_come_together() -> None:
+    """A changelog holds what was written before and after a change."""
+    earlier = tuple(reversed(MEASURES))
+    other = ONE._replace(segment=1)
+    records = encoded({ONE: (1, b"", {0: 7})}, earlier) | encoded({other: (2, b"", {0: 9})})
+    decoder = RowDecoder(MEASURES, {fingerprint(earlier): earlier})
+    assert decoded(records, decoder) == {
+        ONE: (1, b"", {COLUMNS - 1: 7}),
+        other: (2, b"", {0: 9}),
+    }
+
+
+def test_layouts_whose_names_have_their_highest_bit_set_are_known() -> None:
+    """The name stands in the upper half of a signed word."""
+    layouts = [(f"m{n}", *MEASURES[1:]) for n in range(20)]
+    assert {fingerprint(layout) >> 31 for layout in layouts} == {0, 1}
+    for layout in layouts:
+        rows: Rows = {ONE: (1, b"", {1: 5})}
+        assert decoded(encoded(rows, layout), RowDecoder(layout, {})) == rows
+
+
+@pytest.mark.parametrize("change", ["format", "layout"])
+def test_what_another_version_wrote_is_refused_by_name(change: str) -> None:
+    """Silence would be wrong figures: format and layout are both said."""
+    layout = MEASURES if change == "format" else ("other", *MEASURES[1:])
+    ((key, value),) = encoded({ONE: (1, b"", {0: 1})}, layout).items()
+    if change == "format":
+        value = b"\x09" + value[1:]
+    expected = f"format {9 if change == 'format' else 1} and layout {fingerprint(layout):08x}"
+    with pytest.raises(UnknownFormatError, match=expected):
+        RowDecoder(MEASURES, {}).decode({key: value})
+
+
+@given(KEYS, KEYS)
+def test_keys_differ_where_rows_do(one: RowKey, other: RowKey) -> None:
+    """Compaction keeps one record per row, so keys must not meet, nor change."""
+    assert (encode_row_key(one) == encode_row_key(other)) == (one == other)
+    assert encode_row_key(one)[:1] == b"r"
+
+
+def test_no_rows_are_no_records() -> None:
+    """An idle partition writes nothing."""
+    assert encoded({}) == {}
+    assert RowDecoder(MEASURES, {}).decode({}).rows == []
