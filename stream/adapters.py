@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import orjson
 
 from stream.core.events import (
+    KINDS,
     Event,
     EventDecoder,
     Ignored,
@@ -21,14 +22,13 @@ from stream.core.events import (
     Refusal,
     Survey,
     event_time_ms,
-    from_mapping,
     kind_of,
     routing_key,
 )
 
 Adapter = Callable[[str], Iterable[Any]]
-_KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
-_DECODERS: Final = {kind: EventDecoder(kind) for kind in _KINDS}
+
+log = logging.getLogger(__name__)
 
 
 class AdapterError(Exception):
@@ -67,47 +67,76 @@ def load_adapter(name: str) -> Adapter:
 def read_events(adapter: Adapter, files: Sequence[Path]) -> list[TimedEvent]:
     """All events of all files, in the order of event time; ties stay in the files' order.
 
+    Fields that no event has are ignored, as a worker ignores them, and named in the log.
+
     Raises:
         AdapterError: naming the file and the record that is no event.
     """
-    events = [event for file in files for event in _read_file(adapter, file)]
+    decoders = {kind: EventDecoder(kind) for kind in KINDS}
+    events = [event for file in files for event in _read_file(adapter, file, decoders)]
     events.sort(key=lambda event: event.at_ms)
+    for kind, decoder in decoders.items():
+        for name, count in decoder.unknown_fields.items():
+            log.warning("%s field %r is not known and was ignored %d times", kind, name, count)
     return events
 
 
-def _read_file(adapter: Adapter, file: Path) -> Iterator[TimedEvent]:
-    for number, item in enumerate(adapter(str(file)), start=1):
-        try:
-            made = timed(_validated(item))
-        except (ValueError, TypeError) as error:
-            raise AdapterError(f"{file}: record {number} is no event: {error}") from error
-        yield made
+def _read_file(
+    adapter: Adapter, file: Path, decoders: Mapping[Kind, EventDecoder]
+) -> Iterator[TimedEvent]:
+    count = 0
+    try:
+        for item in adapter(str(file)):
+            count += 1
+            yield timed(_validated(item, decoders))
+    except _NoEventError as error:
+        raise AdapterError(f"{file}: record {count} is no event: {error}") from error
+    except Exception as error:
+        message = f"{file}: the adapter failed after record {count}: {error!r}"
+        raise AdapterError(message) from error
 
 
-def _validated(item: Any) -> Event:
+class _NoEventError(Exception):
+    """What an adapter yielded is no event; says why."""
+
+
+def _validated(item: Any, decoders: Mapping[Kind, EventDecoder]) -> Event:
     """The event in a dict, or one made by hand, held to what a worker accepts."""
     if isinstance(item, Mapping):
-        return from_mapping(dict(item))
-    if not isinstance(item, Interaction | Survey):
-        raise TypeError(f"expected a dict, an Interaction or a Survey, got {item!r}")
-    event = _DECODERS[kind_of(item)].decode(_encode(item))
+        kind, fields = item.get("type"), {n: v for n, v in item.items() if n != "type"}
+        if kind not in KINDS:
+            expected = " or ".join(repr(name) for name in KINDS)
+            raise _NoEventError(f"`$.type`: expected {expected}, got {kind!r}")
+    elif isinstance(item, Interaction | Survey):
+        kind, fields = kind_of(item), _filled(item)
+    else:
+        raise _NoEventError(f"expected a dict, an Interaction or a Survey, got {item!r}")
+    try:
+        raw = orjson.dumps(fields)
+    except TypeError as error:
+        raise _NoEventError(str(error)) from error
+    event = decoders[kind].decode(raw)
     if isinstance(event, Ignored):
-        raise ValueError(f"`$.{event.reason}`: not that of a finished contact")  # noqa: TRY004
+        raise _NoEventError(f"`$.{event.reason}`: not that of a finished contact")
     if isinstance(event, Refusal):
-        raise ValueError(event.detail)  # noqa: TRY004
+        raise _NoEventError(event.detail)
     return event
 
 
 def timed(event: Event) -> TimedEvent:
     """The event with its time, kind, key and JSON."""
     return TimedEvent(
-        event_time_ms(event), kind_of(event), routing_key(event), event, _encode(event)
+        event_time_ms(event),
+        kind_of(event),
+        routing_key(event),
+        event,
+        orjson.dumps(_filled(event)),
     )
 
 
-def _encode(event: Event) -> bytes:
-    fields = {n: v for n in event.__struct_fields__ if (v := getattr(event, n)) is not None}
-    return orjson.dumps(msgspec.to_builtins(fields))
+def _filled(event: Event) -> dict[str, Any]:
+    """The fields that the event has."""
+    return {n: v for n in event.__struct_fields__ if (v := getattr(event, n)) is not None}
 
 
 def _import(name: str) -> Any:

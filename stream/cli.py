@@ -30,7 +30,7 @@ from stream.config import (
 )
 from stream.core.events import epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
-from stream.core.readings import Figure, Reading
+from stream.core.readings import Reading
 from stream.core.windows import parse_window
 from stream.demo.play import run as run_demo
 from stream.demo.servers import DemoError
@@ -39,6 +39,7 @@ from stream.goalfile import load_goals
 from stream.kafka.codec import reading_fields
 from stream.kafka.topology import TopologyError
 from stream.replay import replay as replay_events
+from stream.serve.terminal import value_text
 from stream.worker import run as run_worker
 
 _SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
@@ -210,7 +211,7 @@ def compute(
 def check(folder: Path) -> None:
     """Validate goals and settings in FOLDER; prints all faults at once and exits 1."""
     faults: list[str] = []
-    windows = Settings.model_fields["windows"].default
+    windows: tuple[str, ...] | None = None
     try:
         windows = load_settings(folder).windows
     except Faults as found:
@@ -262,20 +263,16 @@ def _with_windows(config: Path, windows: tuple[str, ...]) -> Settings:
 
 
 def _table(readings: list[Reading]) -> Table:
-    table = Table(title=None)
-    names = list(dict.fromkeys(figure.kpi.name for r in readings for figure in r.figures))
-    for name in ("scope", "id", "window", *names):
-        table.add_column(name)
+    """A line per figure that has samples: so it fits a terminal, whatever the KPIs."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("scope", "id", "window", "kpi"):
+        table.add_column(name, no_wrap=True)
+    for name in ("value", "samples"):
+        table.add_column(name, no_wrap=True, justify="right")
     for reading in readings:
-        cells = {figure.kpi.name: _cell(figure) for figure in reading.figures}
-        row = (reading.scope, reading.scope_id, reading.window)
-        table.add_row(*row, *(cells.get(name, "") for name in names))
+        for figure in reading.figures:
+            if figure.value is not None:
+                place = (reading.scope, reading.scope_id, reading.window)
+                value = value_text(figure.kpi.name, figure.value)
+                table.add_row(*place, figure.kpi.name, value, str(figure.samples))
     return table
-
-
-def _cell(figure: Figure) -> str:
-    if figure.value is None:
-        return "–"
-    if figure.kpi.shape == "count":
-        return str(figure.value)
-    return f"{figure.value:.4g} ({figure.samples})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,12 +53,18 @@ class GoalEntry(TermsEntry):
 class GoalFile(Strict):
     """The whole file: goals, and who leads which team."""
 
-    goals: Annotated[list[GoalEntry], Field(max_length=GOALS_MAX)] = Field(default_factory=list)
+    goals: Annotated[list[dict[str, Any]], Field(max_length=GOALS_MAX)] = Field(
+        default_factory=list
+    )
     leads: dict[str, str] = Field(default_factory=dict)
 
 
-def load_goals(file: Path, windows: tuple[str, ...]) -> tuple[tuple[Goal, ...], dict[str, str]]:
+def load_goals(
+    file: Path, windows: tuple[str, ...] | None
+) -> tuple[tuple[Goal, ...], dict[str, str]]:
     """The goals in `file` and the team leads; none where there is no such file.
+
+    `windows` are those that are kept (None: not known, so not compared).
 
     Raises:
         Faults: all of them at once, each naming its goal.
@@ -66,52 +73,69 @@ def load_goals(file: Path, windows: tuple[str, ...]) -> tuple[tuple[Goal, ...], 
         return (), {}
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise Faults([f"{file}: not YAML: {error}"]) from error
     try:
-        parsed = GoalFile.model_validate(raw)
+        whole = GoalFile.model_validate(raw)
     except ValidationError as error:
-        raise Faults([_explain(fault, raw) for fault in error.errors()]) from error
-    faults = [*_repeated_names(parsed)]
+        raise Faults([_explain_file(fault) for fault in error.errors()]) from error
+    faults = [*_repeated_names(whole.goals)]
     goals = []
-    for entry in parsed.goals:
-        found = _Mapper(entry, windows)
-        goals.append(found.goal())
-        faults += [f"goal {entry.name!r}: {fault}" for fault in found.faults]
+    for number, written in enumerate(whole.goals, start=1):
+        goal, found = _read_goal(written, number, windows)
+        goals.append(goal)
+        faults += found
     if faults:
         raise Faults(faults)
-    return tuple(goal for goal in goals if goal is not None), parsed.leads
+    return tuple(goal for goal in goals if goal is not None), whole.leads
 
 
-def _repeated_names(parsed: GoalFile) -> Iterator[str]:
-    names = [goal.name for goal in parsed.goals]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"goal {name!r}: there are {names.count(name)} goals of this name"
+def _read_goal(
+    written: dict[str, Any], number: int, windows: tuple[str, ...] | None
+) -> tuple[Goal | None, list[str]]:
+    """One goal, or what is wrong with it; the others' faults do not hide these."""
+    name = written.get("name")
+    subject = f"goal {name!r}" if isinstance(name, str) and name else f"goal no. {number}"
+    try:
+        entry = GoalEntry.model_validate(written)
+    except ValidationError as error:
+        return None, [_explain(fault, subject) for fault in error.errors()]
+    mapper = _Mapper(entry, windows)
+    return mapper.goal(), [f"{subject}: {fault}" for fault in mapper.faults]
 
 
-def _explain(fault: Any, raw: Any) -> str:
+def _repeated_names(goals: list[dict[str, Any]]) -> Iterator[str]:
+    counts = Counter(name for goal in goals if isinstance(name := goal.get("name"), str))
+    for name, count in sorted(counts.items()):
+        if count > 1:
+            yield f"goal {name!r}: there are {count} goals of this name"
+
+
+def _explain_file(fault: Any) -> str:
+    """A fault in what stands around the goals, or in a goal that is no mapping at all."""
+    place = fault["loc"]
+    if place[:1] == ("goals",) and len(place) > 1:
+        return _explain({**fault, "loc": ()}, f"goal no. {place[1] + 1}")
+    return _explain({**fault, "loc": place or ("(as a whole)",)}, "goals file")
+
+
+def _explain(fault: Any, subject: str) -> str:
     """From the outside in: which goal, which of its fields, what is wrong."""
-    place = list(fault["loc"])
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "no such field"
-    if place[:1] == ["goals"] and len(place) > 1:
-        entry = raw["goals"][place[1]]
-        name = entry.get("name") if isinstance(entry, dict) else None
-        subject = f"goal {name!r}" if name else f"goal no. {place[1] + 1}"
-        inside = ".".join(str(part) for part in place[2:])
-        return f"{subject}: {inside}: {message}" if inside else f"{subject}: {message}"
-    return f"goals file: {'.'.join(str(part) for part in place) or '(as a whole)'}: {message}"
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{subject}: {place}: {message}" if place else f"{subject}: {message}"
 
 
 class _Mapper:
     """Maps one entry into a goal and collects what is wrong on the way."""
 
-    def __init__(self, entry: GoalEntry, windows: tuple[str, ...]) -> None:
+    def __init__(self, entry: GoalEntry, windows: tuple[str, ...] | None) -> None:
         self.entry = entry
         self.kpi: Kpi = CATALOGUE[entry.kpi]
         self.faults: list[str] = []
-        if entry.window not in windows:
+        if windows is not None and entry.window not in windows:
             self.faults.append(f"window: {entry.window!r} is not kept; kept are {list(windows)}")
         if entry.scope not in self.kpi.scopes:
             given = sorted(self.kpi.scopes)

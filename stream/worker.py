@@ -32,6 +32,7 @@ from stream.serve.http import Health, MetricsServer
 log = logging.getLogger(__name__)
 
 STALL_S: Final = 60.0
+RECOVERY_STALL_S: Final = 600.0
 STOP_DEADLINE_S: Final = 20.0
 
 
@@ -123,6 +124,8 @@ def health_of(app: KpiApp) -> Health:
         if owned.lag and now - owned.moved_at > STALL_S:
             age_s = now - owned.moved_at
             return Health(False, f"partition {number}: {owned.lag} behind, stuck for {age_s:.0f} s")
+    if app.recovering_since is not None and now - app.recovering_since > RECOVERY_STALL_S:
+        return Health(False, f"recovering for {now - app.recovering_since:.0f} s")
     ready = sum(owned.ready for owned in app.owned.values())
     return Health(healthy=True, detail=f"{ready} of {len(app.owned)} partitions caught up")
 

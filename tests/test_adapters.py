@@ -96,6 +96,24 @@ def test_dicts_and_events_made_by_hand_are_the_same() -> None:
     assert (timed.kind, timed.key) == ("survey", "s")
 
 
+def test_a_field_that_no_event_has_is_ignored_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    """As a worker ignores and counts it; a slip of the pen is seen in the log."""
+    (event,) = read_events(adapter_of({**CALL, "agent_idd": "a"}), [FILE])
+    assert event.event.agent_id == CALL.get("agent_id")
+    assert "interaction field 'agent_idd' is not known and was ignored 1 times" in caplog.text
+
+
+def test_an_adapter_that_fails_is_named_with_its_file_and_place() -> None:
+    """What it raises is its own; where it happened is said without a traceback."""
+
+    def failing(_: str) -> Iterator[object]:
+        yield CALL
+        raise KeyError("agent")
+
+    with pytest.raises(AdapterError, match=r"calls.csv: the adapter failed after record 1: KeyErr"):
+        read_events(failing, [FILE])
+
+
 @pytest.mark.parametrize(
     ("item", "fault"),
     [
@@ -103,7 +121,6 @@ def test_dicts_and_events_made_by_hand_are_the_same() -> None:
         ({**CALL, "outcome": "lost"}, "$.outcome"),
         ({**CALL, "talk_ms": -1}, "$.talk_ms"),
         ({**CALL, "ended_at": "2024-01-01T00:00:00"}, "$.ended_at"),
-        ({**CALL, "agent_idd": "a"}, "agent_idd"),
         ({**CALL, "queue": "\ud800"}, "surrogates"),
         ({key: value for key, value in CALL.items() if key != "event_id"}, "event_id"),
         (7, "expected a dict, an Interaction or a Survey, got 7"),

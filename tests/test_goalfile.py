@@ -140,6 +140,21 @@ def test_all_faults_of_all_goals_are_said_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_one_goals_fault_does_not_hide_anothers(tmp_path: Path) -> None:
+    """A KPI that is not there, a target out of range and a name used twice: all at once."""
+    lines = faults(
+        write(tmp_path, {**CSAT, "target": ">= 120%"}, {**AHT, "kpi": "nosuch"}, AHT, AHT)
+    )
+    assert [line.partition(": ")[0] for line in lines] == [
+        "goal 'aht'",
+        "goal 'csat-floor'",
+        "goal 'aht'",
+    ]
+    assert "there are 3 goals of this name" in lines[0]
+    assert "'>= 120%'" in lines[1]
+    assert "nosuch" in lines[2]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

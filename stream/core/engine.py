@@ -55,7 +55,10 @@ class Engine:
     """
 
     def __init__(self, rules: Rules) -> None:
-        """An empty partition that has not been told the time yet."""
+        """An empty partition that has not been told the time yet.
+
+        `unattributed` counts the events that counted and name no agent.
+        """
         self.rules = rules
         self.now_ms: int | None = None
         self.rows = RowStore()
@@ -68,6 +71,7 @@ class Engine:
         self.readings = Readings(rules.windows, self.tables, self.verdicts)
         self._retention = retention_minutes(rules.windows)
         self._horizon = 0
+        self.unattributed = 0
         self._incomplete: set[tuple[int, int]] = set()
         self._known_dims: set[int] = set()
         self._changed_rows: set[int] = set()
@@ -103,6 +107,7 @@ class Engine:
             elif at_ms > high:
                 refused.append((position, EARLY))
             else:
+                self.unattributed += event.agent_id is None
                 touched.append(rows.absorb(minute, dims_of(event), digest, at_ms))
                 before = len(entries)
                 contribute(event, thresholds, entries)

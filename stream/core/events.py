@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -118,6 +118,7 @@ class Survey(Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
 
 
 Event = Interaction | Survey
+KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
 _TYPES: Final[dict[Kind, type[Event]]] = {"interaction": Interaction, "survey": Survey}
 _TIME_FIELDS: Final[dict[Kind, str]] = {"interaction": "ended_at", "survey": "answered_at"}
 
@@ -155,22 +156,6 @@ def kind_of(event: Event) -> Kind:
 def routing_key(event: Event) -> str:
     """The key a record should have: agent, else queue, else the interaction (else the event)."""
     return event.agent_id or event.queue or event.interaction_id or event.event_id
-
-
-def from_mapping(fields: dict[str, Any]) -> Event:
-    """An event from a dict of the schema's shape with `type` = `interaction` or `survey`.
-
-    Raises:
-        ValueError: naming the field and what is wrong with it.
-    """
-    kind = fields.get("type")
-    if not isinstance(kind, str) or kind not in _TYPES:
-        message = f"`$.type`: expected 'interaction' or 'survey', got {kind!r}"
-        raise ValueError(message)
-    event = msgspec.convert({k: v for k, v in fields.items() if k != "type"}, _TYPES[kind])
-    if fault := _untimely(event):
-        raise ValueError(fault)
-    return event
 
 
 class EventDecoder:

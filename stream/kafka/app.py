@@ -49,6 +49,7 @@ class KpiApp(faust.App):
         self.delivery: Delivery | None = None
         self._restoring: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
+        self.recovering_since: float | None = None
         self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
             settings.app,
@@ -127,7 +128,7 @@ class KpiApp(faust.App):
         gc.set_threshold(*COLLECT_AFTER)
         await self._release()
         self.delivery = self._new_delivery()
-        began = time.monotonic()
+        began = self.recovering_since = time.monotonic()
         try:
             stages = await asyncio.gather(*(self._recover(number) for number in partitions))
             for stage in stages:
@@ -138,6 +139,7 @@ class KpiApp(faust.App):
         except Exception as error:
             await self.fail(error)
             raise
+        self.recovering_since = None
         self.site.telemetry.recovery_seconds.set(time.monotonic() - began)
 
     async def fail(self, error: BaseException) -> None:

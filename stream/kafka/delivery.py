@@ -75,7 +75,7 @@ class AtLeastOnce:
     """Rows, outputs, states, then offsets: a crash in between repeats and never loses.
 
     Rows stay exact nevertheless, since they absorb an id only once; readings and alerts may be
-    written again, with the same content and the same alert id.
+    written again: an alert perhaps under a new id, if its state was not stored before the crash.
     """
 
     promise = "at least once: after a crash readings and alerts may be repeated, not lost"

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from stream.core.engine import LATE, Engine
 from stream.core.events import (
+    KINDS,
     Event,
     EventDecoder,
     Ignored,
@@ -45,7 +46,6 @@ from stream.kafka.topology import partition_of
 KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
 _PLACES_CACHED_MAX: Final = 200_000
-_KINDS: Final[tuple[Kind, ...]] = ("interaction", "survey")
 
 
 class PartitionStage:
@@ -65,7 +65,7 @@ class PartitionStage:
         self._layout_name = f"{fingerprint(self._layout):08x}"
         self._layouts = {self._layout_name: list(self._layout)}
         self._since_ms: dict[str, int] = {}
-        self._decoders = {kind: EventDecoder(kind) for kind in _KINDS}
+        self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
         self._readings = ReadingCodec(site.rules.thresholds)
         self._places: dict[str, int] = {}
         self._dead: list[Outgoing] = []
@@ -161,7 +161,7 @@ class PartitionStage:
 
     def _apply_run(self, topic: str, block: Sequence[Any]) -> None:
         """Decodes records one by one, so that a bad one costs its neighbours nothing."""
-        accepted: dict[Kind, tuple[list[Event], list[Any]]] = {kind: ([], []) for kind in _KINDS}
+        accepted: dict[Kind, tuple[list[Event], list[Any]]] = {kind: ([], []) for kind in KINDS}
         facts = topic == self.site.topology.agent_facts
         for record in block:
             kind = self._kind(topic, record)
@@ -183,13 +183,14 @@ class PartitionStage:
 
     def _count(self, kind: Kind, events: list[Event], records: list[Any]) -> None:
         telemetry = self.site.telemetry
+        unattributed = self.engine.unattributed
         applied = self.engine.apply(events)
         for position, reason in applied.refused:
             self._refuse(records[position], reason, f"event time is too {reason}")
         telemetry.events.labels(kind=kind).inc(applied.applied)
         telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
         if kind == "survey":
-            telemetry.unattributed.inc(sum(event.agent_id is None for event in events))
+            telemetry.unattributed.inc(self.engine.unattributed - unattributed)
         for name, count in self.unknown_fields().items():
             telemetry.count_unknown_field(name, count)
 

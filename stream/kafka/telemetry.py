@@ -12,8 +12,9 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from stream.core.events import KINDS
+
 UNKNOWN_NAMES_MAX: Final = 100
-KINDS: Final = ("interaction", "survey")
 REFUSALS: Final = ("tombstone", "malformed", "version", "invalid", "late", "early")
 IGNORED: Final = ("phase", "clock")
 ALERT_CHANGES: Final = (

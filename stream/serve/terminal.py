@@ -10,8 +10,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream.core.kpis import CATALOGUE
+
 _ALERTS_SHOWN: Final = 5
-_HEAD_LINES: Final = 22
+_FIXED_LINES: Final = 6  # status, two titles, two headings, one to spare
+_AGENT_COLUMNS: Final = {
+    "handled": "handled",
+    "handle_time": "AHT",
+    "csat": "CSAT",
+    "resolution_rate": "resolved",
+}
+_TEAM_COLUMNS: Final = {
+    **_AGENT_COLUMNS,
+    "service_level": "in time",
+    "abandon_rate": "abandoned",
+}
+_BARE: Final = {"handled", "handle_time"}
+_QUIET: Final = {"met", "no_data"}
 _STYLES: Final = {"missed": "bold red", "unproven": "yellow", "met": "green", "no_data": "dim"}
 _SEVERITY: Final = ("missed", "unproven", "met", "no_data")
 _CHANGES: Final = {"firing": "bold red", "resolved": "bold green", "ended_no_data": "yellow"}
@@ -42,35 +57,38 @@ class Board:
 
     def render(self, status: str, height: int) -> RenderableType:
         """The board in at most `height` lines; agents that miss a goal come first."""
+        teams = self._of("team")
         agents = sorted(self._of("agent"), key=_urgency)
-        room = max(3, height - _HEAD_LINES)
+        alerts = [_alert_line(alert) for alert in reversed(self._alerts)]
+        alerts = alerts[: max(1, height // 8)]
+        room = max(1, height - len(teams) - len(alerts) - _FIXED_LINES)
+        shown = f"{min(room, len(agents))} of {len(agents)}"
         return Group(
-            Text(status, style="bold"),
-            self._table(f"Teams, {self._windows['team']}", self._of("team"), is_team=True),
-            self._table(
-                f"Agents, {self._windows['agent']} ({min(room, len(agents))} of {len(agents)})",
-                agents[:room],
-                is_team=False,
+            Text(status, style="bold", no_wrap=True, overflow="ellipsis"),
+            _table(f"Teams, {self._windows['team']}", "team", _TEAM_COLUMNS, teams),
+            _table(
+                f"Agents, {self._windows['agent']} ({shown})",
+                *("agent", _AGENT_COLUMNS, agents[:room]),
             ),
-            *(_alert_line(alert) for alert in reversed(self._alerts)),
+            *alerts,
         )
 
     def _of(self, scope: str) -> list[Reading]:
         found = [r for (kind, _), r in self._readings.items() if kind == scope]
         return sorted(found, key=lambda r: str(r["id"]))
 
-    def _table(self, title: str, readings: list[Reading], *, is_team: bool) -> Table:
-        table = Table(title=title, title_justify="left", expand=False, pad_edge=False)
-        table.add_column("team" if is_team else "agent")
-        names = ["handled", "handle_time", "csat", "resolution_rate"]
-        names += ["service_level", "abandon_rate"] if is_team else []
-        for name in names:
-            table.add_column(name, justify="right")
-        table.add_column("goals")
-        for reading in readings:
-            cells = (_figure(name, reading["kpis"].get(name)) for name in names)
-            table.add_row(str(reading["id"]), *cells, _goals(reading))
-        return table
+
+def _table(title: str, who: str, columns: Mapping[str, str], readings: list[Reading]) -> Table:
+    """A table that fits 80 columns; a goal is named only where it is not met."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(who, no_wrap=True, style="bold")
+    for heading in columns.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("goals", no_wrap=True, overflow="ellipsis")
+    for reading in readings:
+        cells = (_figure(name, reading["kpis"].get(name)) for name in columns)
+        table.add_row(str(reading["id"]), *cells, _goals(reading))
+    return table
 
 
 def _urgency(reading: Reading) -> tuple[int, str]:
@@ -83,22 +101,31 @@ def _figure(name: str, figure: Mapping[str, Any] | None) -> str:
     if figure is None or figure["value"] is None:
         return "–"
     value, samples = figure["value"], figure["samples"]
-    if name == "handled":
-        return str(value)
-    if name == "handle_time":
+    return value_text(name, value) if name in _BARE else f"{value_text(name, value)} ({samples})"
+
+
+def value_text(kpi: str, value: float) -> str:
+    """A KPI's value as people say it: minutes and seconds, per cent, a count."""
+    unit = CATALOGUE[kpi].unit
+    if unit == "seconds":
         return f"{int(value) // 60}m{int(value) % 60:02}s"
-    return f"{value:.0%} ({samples})"
+    return f"{value:.0%}" if unit == "ratio" else f"{value:g}"
 
 
 def _goals(reading: Reading) -> Text:
-    text = Text()
-    for name, goal in sorted(reading["goals"].items()):
-        text.append(f"{name} {goal['verdict']}  ", style=_STYLES[goal["verdict"]])
-    return text
+    goals = sorted(reading["goals"].items())
+    wanting = [(name, goal["verdict"]) for name, goal in goals if goal["verdict"] not in _QUIET]
+    if not wanting:
+        met = any(goal["verdict"] == "met" for _, goal in goals)
+        return Text("met" if met else "–", style=_STYLES["met" if met else "no_data"])
+    return Text("  ").join(Text(f"{n} {v}", style=_STYLES[v]) for n, v in wanting)
 
 
 def _alert_line(alert: Mapping[str, Any]) -> Text:
     what = f"{alert['at'][11:16]} {alert['state']}: {alert['scope']} {alert['id']}, {alert['goal']}"
     if alert.get("value") is not None:
-        what += f" ({alert['value']:.3g}, target {alert['target']}, n = {alert['samples']})"
-    return Text(what, style=_CHANGES[alert["state"]])
+        sign, _, bound = alert["target"].partition(" ")
+        target = f"{sign} {value_text(alert['kpi'], float(bound))}"
+        value = value_text(alert["kpi"], alert["value"])
+        what += f" ({value}, target {target}, n = {alert['samples']})"
+    return Text(what, style=_CHANGES[alert["state"]], no_wrap=True, overflow="ellipsis")

@@ -7,15 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from stream.core.engine import Engine, Rules
-from stream.core.events import Event, Interaction, Survey
+from stream.core.events import Event, EventDecoder, Interaction, Survey
 from stream.core.goals import Goal, Terms, parse_target
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
 from stream.core.verdicts import AlertKey
 from stream.core.windows import parse_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream.core.kpis import ScopeKind
     from stream.core.readings import Reading
@@ -115,3 +117,11 @@ def restarted(made: Engine, **rules: Any) -> Engine:
 def shown(readings: Sequence[Reading]) -> list[tuple[str, str, str]]:
     """Whom readings are of, in order."""
     return sorted((reading.scope, reading.scope_id, reading.window) for reading in readings)
+
+
+def from_mapping(fields: Mapping[str, Any]) -> Event:
+    """The event in a dict of the schema's shape with its `type`."""
+    rest = {name: value for name, value in fields.items() if name != "type"}
+    event = EventDecoder(fields["type"]).decode(msgspec.json.encode(rest))
+    assert isinstance(event, Interaction | Survey), event
+    return event

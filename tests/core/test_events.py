@@ -23,7 +23,6 @@ from stream.core.events import (
     Survey,
     epoch_ms,
     event_time_ms,
-    from_mapping,
     kind_of,
     routing_key,
 )
@@ -375,30 +374,3 @@ def test_no_record_raises_and_what_is_accepted_can_be_counted(
     if isinstance(decoded, Interaction | Survey):
         assert 0 <= event_time_ms(decoded) <= 4_102_444_800_000
         routing_key(decoded).encode()
-
-
-def test_a_mapping_becomes_the_event_that_its_json_would() -> None:
-    """Files and tests make events by the same rules."""
-    assert from_mapping({"type": "interaction", **FULL_CALL}) == decode("interaction", FULL_CALL)
-    assert from_mapping({"type": "survey", **FULL_SURVEY}) == decode("survey", FULL_SURVEY)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({}, "`$.type`: expected 'interaction' or 'survey', got None"),
-        ({"type": "call"}, "`$.type`: expected 'interaction' or 'survey', got 'call'"),
-        ({"type": ["survey"]}, "`$.type`: expected 'interaction' or 'survey', got ['survey']"),
-        ({"type": "survey", **SURVEY, "csat": 6}, "`$.csat`"),
-        ({"type": "survey", **SURVEY, "typo": 6}, "typo"),
-        ({"type": "survey", "event_id": "e"}, "answered_at"),
-        ({"type": "survey", **SURVEY, "answered_at": "1969-12-31T00:00:00Z"}, "`$.answered_at`"),
-    ],
-)
-def test_a_wrong_mapping_is_a_value_error_that_names_the_field(
-    fields: dict[str, Any], message: str
-) -> None:
-    """Unlike a record's, a file's unknown field is an error too."""
-    with pytest.raises(ValueError, match="`") as caught:
-        from_mapping(fields)
-    assert message in str(caught.value)

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.core.engine import Engine, Rules
-from stream.core.events import from_mapping
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import parse_window
 from tests.core.auditor import HOUR, KINDS, LENGTHS, MINUTE, QUEUE_TEAMS, ZONE, Auditor, Fields
-from tests.core.build import goal, ms
+from tests.core.build import from_mapping, goal, ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.config import load_settings
 from stream.core.engine import Engine
-from stream.core.events import from_mapping
 from stream.core.kpis import SCOPE_KINDS
 from stream.goalfile import load_goals
 from stream.kafka.telemetry import Telemetry
 from stream.serve.exposition import Exposition
 from stream.worker import rules_of
+from tests.core.build import from_mapping
 
 TOP: Final = Path(__file__).parents[2]
 DEPLOY: Final = TOP / "deploy"

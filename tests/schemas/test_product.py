@@ -21,7 +21,6 @@ from stream.core.events import (
     Interaction,
     Kind,
     Survey,
-    from_mapping,
 )
 from stream.core.goals import Goal, Severity, Terms, Verdict, parse_target
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, Unit
@@ -34,6 +33,7 @@ from stream.kafka.codec import (
     encode_announcement,
     kpi_key,
 )
+from tests.core.build import from_mapping
 from tests.schemas.contracts import SCHEMAS, examples, faults, schema
 from tests.schemas.test_schemas import label, load
 
