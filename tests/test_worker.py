@@ -30,7 +30,18 @@ def owned(*, age_s: float = 0.0, stuck_s: float = 0.0, lag: int = 0, ready: bool
 def app(*partitions: Owned, **settings: Any) -> Any:
     """An app that owns these."""
     loaded = load_settings(None, **settings)
-    return SimpleNamespace(settings=loaded, failure=None, owned=dict(enumerate(partitions)))
+    return SimpleNamespace(
+        settings=loaded, failure=None, recovering_since=None, owned=dict(enumerate(partitions))
+    )
+
+
+def test_a_recovery_that_does_not_end_is_unhealthy() -> None:
+    """While it reads back, nothing is owned; for ten minutes that is patience, then a fault."""
+    young, old = app(), app()
+    young.recovering_since = time.monotonic() - 500
+    old.recovering_since = time.monotonic() - 700
+    assert health_of(young) == (True, "0 of 0 partitions caught up")
+    assert health_of(old) == (False, "recovering for 700 s")
 
 
 def test_an_idle_night_is_healthy() -> None:
