@@ -150,15 +150,6 @@ class PartitionStage:
         self.must_commit = False
         return flush
 
-    def unknown_fields(self) -> dict[str, int]:
-        """How often each unknown field was seen, by name, over both kinds."""
-        total: dict[str, int] = {}
-        for decoder in self._decoders.values():
-            for name, count in decoder.unknown_fields.items():
-                total[name] = total.get(name, 0) + count
-            decoder.unknown_fields.clear()
-        return total
-
     def _apply_run(self, topic: str, block: Sequence[Any]) -> None:
         """Decodes records one by one, so that a bad one costs its neighbours nothing."""
         accepted: dict[Kind, tuple[list[Event], list[Any]]] = {kind: ([], []) for kind in KINDS}
@@ -191,8 +182,10 @@ class PartitionStage:
         telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
         if kind == "survey":
             telemetry.unattributed.inc(self.engine.unattributed - unattributed)
-        for name, count in self.unknown_fields().items():
+        unknown = self._decoders[kind].unknown_fields
+        for name, count in unknown.items():
             telemetry.count_unknown_field(name, count)
+        unknown.clear()
 
     def _kind(self, topic: str, record: Any) -> Kind:
         topology = self.site.topology
