@@ -28,6 +28,7 @@ from tests.oracle.sql import Expected, Oracle
 WINDOWS = ("15m", "1h", "8h", "today", "7d")
 IN_FLIGHT_CHECKED = 150
 READINGS_PER_FLUSH = 10
+SLOW_STRETCH_S = 2.0
 SETTLE_TIMEOUT_S = 60.0
 
 Places = Mapping[str, int]
@@ -38,6 +39,8 @@ class Case(NamedTuple):
     """A data set with what it is asked at, and the settings that differ from the defaults.
 
     The instants span more than a week, so that minutes leave the longest window and are forgotten.
+    The stretch before instant number `slow` takes its time, so that flushes come upon it on the
+    way; it is one of few hours, since each of its minutes is sent by itself.
     """
 
     file: str
@@ -47,6 +50,7 @@ class Case(NamedTuple):
     queues: dict[str, Any]
     queue_teams: dict[str, str]
     thresholds: dict[str, tuple[int, int]]
+    slow: int
 
 
 BANK = Case(
@@ -71,6 +75,7 @@ BANK = Case(
     },
     queue_teams={"PS": "team-1", "NW": "team-2"},
     thresholds={"PS": (30_000, 10_000)},
+    slow=1,
 )
 SHOP = Case(
     file="shopzilla/contacts.csv",
@@ -82,6 +87,7 @@ SHOP = Case(
     queues={},
     queue_teams={},
     thresholds={},
+    slow=3,
 )  # fmt: skip
 
 
@@ -187,7 +193,9 @@ async def follow(case: Case, settings: Settings, partitions: int, source: Source
     async with TopicReader(settings.broker, settings.topics.kpis) as reader:
         for instant in map(instant_ms, case.instants):
             part = [event for event in source.events if start_ms <= event.at_ms < instant]
-            await replay(settings, part, until_ms=instant)
+            slow = instant == instant_ms(case.instants[case.slow])
+            speed = (instant - start_ms) / 1000 / SLOW_STRETCH_S if slow else None
+            await replay(settings, part, until_ms=instant, speed=speed)
             start_ms = instant
             for scope in scopes:
                 expected = source.expected(instant, scope)
