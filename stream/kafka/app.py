@@ -50,6 +50,7 @@ class KpiApp(faust.App):
         self._restoring: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
         self.recovering_since: float | None = None
+        self.resume: dict[TP, int] = {}
         self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
             settings.app,
@@ -124,9 +125,16 @@ class KpiApp(faust.App):
         restoring.result()
         return True
 
+    def next_offset(self, tp: TP) -> int | None:
+        """The first offset that a partition's state does not include; None if it is not ours."""
+        owned = self.owned.get(tp.partition)
+        start = self.resume.get(tp)
+        return start if owned is None else owned.stage.included.get(tp.topic, start)
+
     async def _restore(self, partitions: set[int]) -> None:
         gc.set_threshold(*COLLECT_AFTER)
         await self._release()
+        self.resume = {}
         self.delivery = self._new_delivery()
         began = self.recovering_since = time.monotonic()
         try:
@@ -162,8 +170,11 @@ class KpiApp(faust.App):
         stage = PartitionStage(self.site, number)
         stored = await read_changelog(self.settings, self.site.topology.changelog, number)
         exact = self.settings.delivery == "exactly_once"
-        check_agreement(stored, await self._progress(number), number, exact=exact)
+        progress = await self._progress(number)
+        check_agreement(stored, progress, number, exact=exact)
         stage.restore(stored)
+        for topic, place in progress.items():
+            self.resume[TP(topic, number)] = max(stage.included.get(topic, 0), place.beginning)
         if self.settings.time == "live":
             # Before the first block: without a now nothing is late or early, and by the stored
             # one, what came while the worker was down is early.

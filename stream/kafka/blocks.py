@@ -9,11 +9,11 @@ Faust: its gap-and-ack bookkeeping stalls on blocks and can commit past what is 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import faust
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -66,6 +66,13 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
         offset = await self.call_thread(self._ensure_consumer().committed, tp)
         return None if offset is None else int(offset)
 
+    async def seek_to(self, tp: TP, offset: int) -> None:
+        """Moves the position, in the consumer's own thread; no fetch is under way then."""
+        await self.call_thread(self._seek_now, tp, offset)
+
+    async def _seek_now(self, tp: TP, offset: int) -> None:
+        self._ensure_consumer().seek(TopicPartition(*tp), offset)
+
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[Record]]:
         """Notes how far was fetched, in the same step that moves the position.
 
@@ -94,27 +101,41 @@ class BlockConsumer(driver.Consumer):
         return BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """The next blocks. A rebalance in between ends it: what was fetched is of the past."""
-        records, active = await self._wait_next_records(timeout)
+        """The next blocks. A rebalance in between ends it: what was fetched is of the past.
+
+        What is not handed on is read again: a block thrown away, with the next one applied, would
+        be a hole in the figures that nothing shows.
+        """
         generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
-            return
-        for tp, block in records.items():
+        left = {tp: block for tp, block in records.items() if block}
+        for tp in list(left):
             if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            if block and (tp in active or tp in self._buffered_partitions):
-                yield tp, self._to_block(tp, block)
+                break
+            if tp in active or tp in self._buffered_partitions:
+                yield tp, self._to_block(tp, left.pop(tp))
+        await self._go_on_from({tp: self.app.next_offset(tp) for tp in left})
 
-    async def seek_to_committed(self) -> dict[TP, int]:
-        """Nothing where a rebalance takes the partitions away meanwhile: the next one seeks."""
-        try:
-            found: dict[TP, int] = await super().seek_to_committed()
-        except (IllegalStateError, AssertionError) as error:
-            SERVICE_LOG.info("no seek, the partitions are being revoked: %s", error)
-            return {}
-        return found
+    async def perform_seek(self) -> None:
+        """Goes on from what the recovered state includes.
+
+        Faust would seek to the committed offsets, and aiokafka's `seek_to_committed` leaves a
+        partition without one wherever a fetch thrown away has moved it.
+        """
+        await self._go_on_from(self.app.resume)
+
+    async def _go_on_from(self, offsets: Mapping[TP, int | None]) -> None:
+        for tp, offset in offsets.items():
+            if offset is not None:
+                try:
+                    await self._thread.seek_to(tp, offset)
+                except (IllegalStateError, AssertionError) as error:
+                    SERVICE_LOG.info("no seek, the partition is being revoked: %s", error)
+                else:
+                    self._read_offset[tp] = offset or None
+                    self.delivered[tp] = offset
 
     def _to_block(self, tp: TP, block: list[Record]) -> Message:
         last = block[-1]
