@@ -56,7 +56,7 @@ def load_adapter(name: str) -> Adapter:
         raise AdapterError(f"adapter {name!r}: expected MODULE:FUNCTION or PATH.py:FUNCTION")
     try:
         module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
-    except (ImportError, OSError, SyntaxError) as error:
+    except Exception as error:
         raise AdapterError(f"adapter {name!r}: cannot load {place!r}: {error}") from error
     found = getattr(module, function, None)
     if not callable(found):

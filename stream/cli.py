@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +24,10 @@ from stream.compute import compute as compute_readings
 from stream.config import (
     GOALS_FILE,
     SETTINGS_FILE,
-    Faults,
     Settings,
     load_settings,
 )
-from stream.core.events import epoch_ms
+from stream.core.events import TIME_MS_MAX, epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.readings import Reading
 from stream.core.windows import parse_window
@@ -41,7 +40,9 @@ from stream.kafka.topology import TopologyError
 from stream.replay import replay as replay_events
 from stream.serve.terminal import value_text
 from stream.worker import run as run_worker
+from stream.yamlfile import Faults
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -68,10 +69,11 @@ class Instant(click.ParamType):
         if isinstance(value, int):
             return value
         try:
-            if value.isdigit():
-                return int(value)
-            at = datetime.fromisoformat(value)
-        except ValueError:
+            at = _EPOCH + timedelta(milliseconds=int(value)) if value.isdigit() else None
+            at = at or datetime.fromisoformat(value)
+            if at.tzinfo is not None and not 0 <= epoch_ms(at) <= TIME_MS_MAX:
+                self.fail(f"{value!r}: not between 1970 and 2100", param, ctx)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r}: expected RFC 3339 with an offset, or epoch ms", param, ctx)
         if at.tzinfo is None:
             self.fail(f"{value!r}: which time zone? Add an offset, such as +02:00", param, ctx)

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -36,18 +37,10 @@ from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
 from stream.durations import parse_duration_ms
+from stream.yamlfile import Faults, read_yaml
 
 SETTINGS_FILE: Final = "kpi-stream.yaml"
 GOALS_FILE: Final = "goals.yaml"
-
-
-class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
-    """All that is wrong with a file, one readable line each."""
-
-    def __init__(self, faults: list[str]) -> None:
-        """Keeps the lines in `faults`."""
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 def _split_commas(value: object) -> object:
@@ -80,7 +73,7 @@ DurationMs = Annotated[int, BeforeValidator(parse_duration_ms), Field(ge=0, le=3
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
 WindowName = Annotated[str, AfterValidator(_check_window)]
 KpiName = Annotated[str, AfterValidator(_check_kpi)]
-TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$")]
 
 
 class Strict(BaseModel):
@@ -139,9 +132,9 @@ class Security(Strict):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     username: str | None = None
     password: SecretStr | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Security:
@@ -212,6 +205,13 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _changelog_is_apart(self) -> Settings:
+        if f"{self.app}-rows-changelog" in self.topics.model_dump().values():
+            message = f"a topic has the changelog's name, {self.app}-rows-changelog"
+            raise ValueError(message)
+        return self
+
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the settings' order."""
         zone = ZoneInfo(self.timezone)
@@ -256,13 +256,15 @@ def load_settings(folder: Path | None = None, **overrides: Any) -> Settings:
             return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, file)
 
     faults = [f"{name}: no such setting" for name in _unknown_variables()]
+    if file.exists() or file.is_symlink():
+        read_yaml(file)
     try:
         settings = FromFile(**overrides)
     except ValidationError as error:
         raise Faults(faults + [_explain(fault) for fault in error.errors()]) from error
     except SettingsError as error:
         raise Faults([*faults, f"environment: {error}; nested values are JSON"]) from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OSError) as error:
         raise Faults([*faults, f"{file}: not readable as settings: {error}"]) from error
     if faults:
         raise Faults(faults)

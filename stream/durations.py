@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 _UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_LONGEST_MS: Final = 366 * 86_400_000
 _DURATION: Final = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNIT_MS))
 
 
@@ -20,4 +21,7 @@ def parse_duration_ms(value: object) -> int:
         message = f"{value!r}: expected a duration with its unit, such as '20s' or '1m30s'"
         raise ValueError(message)
     parts = zip(match.groups(), _UNIT_MS.values(), strict=True)
-    return round(sum(float(number or 0) * unit_ms for number, unit_ms in parts))
+    total_ms = sum(float(number or 0) * unit_ms for number, unit_ms in parts)
+    if total_ms > _LONGEST_MS:
+        raise ValueError(f"{str(value)[:20]!r}: longer than a year")
+    return round(total_ms)

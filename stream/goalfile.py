@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
-from stream.config import DurationMs, Faults, KpiName, Strict, WindowName
+from stream.config import DurationMs, KpiName, Strict, WindowName
 from stream.core.goals import Goal, Severity, Target, Terms, parse_target
 from stream.core.kpis import CATALOGUE, Kpi, ScopeKind
+from stream.yamlfile import Faults, read_yaml
 
 GOALS_MAX = 500
 
@@ -71,10 +71,7 @@ def load_goals(
     """
     if not file.exists():
         return (), {}
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise Faults([f"{file}: not YAML: {error}"]) from error
+    raw = read_yaml(file) or {}
     try:
         whole = GoalFile.model_validate(raw)
     except ValidationError as error:

@@ -18,12 +18,13 @@ from faust.types import TP
 
 from stream.adapters import TimedEvent
 from stream.config import Settings
-from stream.core.windows import MINUTE_MS
+from stream.core.windows import DAY_MINUTES, MINUTE_MS
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.connection import connection_options
 from stream.kafka.delivery import Outgoing, send_batches
 from stream.kafka.topology import Topology, partition_of, prepare
 
+IDLE_MS_MAX: Final = 8 * DAY_MINUTES * MINUTE_MS
 _RECORDS_PER_SEND: Final = 20_000
 Progress = Callable[[int], None]
 
@@ -75,17 +76,27 @@ def _minutes(events: Iterator[TimedEvent], until_ms: int | None) -> Iterator[_St
     end_ms: int | None = None
     for event in events:
         end_ms = _next_minute(event.at_ms) if end_ms is None else end_ms
-        while event.at_ms >= end_ms:
-            yield _Step(end_ms, collected, is_last=False)
-            collected, end_ms = [], end_ms + MINUTE_MS
+        for step_ms in _ends(end_ms, event.at_ms):
+            yield _Step(step_ms, collected, is_last=False)
+            collected, end_ms = [], step_ms + MINUTE_MS
+        if event.at_ms >= end_ms:
+            end_ms = _next_minute(event.at_ms)
         collected.append(event)
     last_ms = until_ms if until_ms is not None else end_ms
     if last_ms is None:
         return
-    while end_ms is not None and end_ms < last_ms:
-        yield _Step(end_ms, collected, is_last=False)
-        collected, end_ms = [], end_ms + MINUTE_MS
+    for step_ms in _ends(end_ms, last_ms - 1) if end_ms is not None else ():
+        yield _Step(step_ms, collected, is_last=False)
+        collected = []
     yield _Step(last_ms, collected, is_last=True)
+
+
+def _ends(first_ms: int, until_ms: int) -> range:
+    """The minutes' ends from `first_ms` to `until_ms`, but of a long silence only eight days.
+
+    The usual windows are empty after that, and one wrong date must not mean a million clocks.
+    """
+    return range(first_ms, min(until_ms, first_ms + IDLE_MS_MAX) + 1, MINUTE_MS)
 
 
 def _next_minute(at_ms: int) -> int:

@@ -16,11 +16,12 @@ import faust
 from mode import Service
 from prometheus_client import CollectorRegistry
 
-from stream.config import Faults, Metrics, Settings
+from stream.config import Metrics, Settings
 from stream.core.engine import Engine, Rules
 from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS, ScopeKind
-from stream.kafka.app import KpiApp
+from stream.instance import hold_instance
+from stream.kafka.app import EXPLAINED, KpiApp
 from stream.kafka.blocks import SERVICE_LOG
 from stream.kafka.delivery import AtLeastOnce
 from stream.kafka.site import Site
@@ -28,6 +29,7 @@ from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import prepare
 from stream.kafka.transactions import ExactlyOnce
 from stream.serve.http import Health, MetricsServer
+from stream.yamlfile import Faults
 
 log = logging.getLogger(__name__)
 
@@ -133,12 +135,20 @@ def health_of(app: KpiApp) -> Health:
 def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:
     """Runs until SIGINT or SIGTERM; exits non-zero where the work failed."""
     check_port(settings.metrics)
+    held = hold_instance(settings.app, settings.instance) if settings.instance else None
     app, _ = build(settings, goals, leads)
     promises = {"exactly_once": ExactlyOnce.promise, "at_least_once": AtLeastOnce.promise}
     log.info("delivery is %s", promises[settings.delivery])
     app.on_stopping = exit_after_deadline
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda _: not isinstance(app.failure, EXPLAINED))
     worker = faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False)
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except EXPLAINED:
+        sys.exit(1)  # it was said when it happened; Faust would say it three times more
+    if held is not None:
+        held.close()
     sys.exit(1 if app.failure else 0)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.config import Faults, Settings, load_settings
+from stream.config import Settings, load_settings
 from stream.core.measures import Threshold
+from stream.yamlfile import Faults
 
 
 def write(folder: Path, text: str) -> Path:
@@ -79,9 +80,14 @@ def test_queues_have_their_own_thresholds_and_teams(tmp_path: Path) -> None:
         ("metrics: {show: {kpis: [csatt]}}", "'csatt': no such KPI; `kpi-stream kpis` lists them"),
         ("metrics: {show: {windows: [2h]}}", "names windows that are not kept: ['2h']"),
         ("security: {protocol: SASL_SSL}", "SASL_SSL needs a username and a password"),
-        ("security: {protocol: SSL, cert_file: c}", "cert_file and key_file go together"),
+        ("security: {protocol: SSL, cert_file: .}", "cert_file': Path does not point to a file"),
         ("[1, 2]", "not readable as settings"),
-        ("a: [", "not readable as settings"),
+        ("app: a\napp: b", "'app' is written 2 times"),
+        ("topics: {kpis: kpi-stream-rows-changelog}", "a topic has the changelog's name"),
+        ("topics: {kpis: ..}", "setting 'topics.kpis'"),
+        ("skew: " + "9" * 400 + "d", "longer than a year"),
+        ("security: {protocol: SSL, ca_file: /no/such}", "Path does not point to a file"),
+        ("a: [", "not YAML"),
         ("partitions: 0", "setting 'partitions': Input should be greater than or equal to 1"),
     ],
 )
@@ -89,7 +95,7 @@ def test_a_fault_is_a_line_that_names_its_setting(tmp_path: Path, text: str, fau
     """One readable line, no traceback, whatever is wrong."""
     (line,) = faults(write(tmp_path, text))
     assert fault in line
-    assert "\n" not in line.strip() or "not readable" in line
+    assert "\n" not in line.strip() or "not YAML" in line
 
 
 def test_all_faults_are_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stream.config import Faults
 from stream.core.goals import Goal, Target, Terms
 from stream.goalfile import GOALS_MAX, load_goals
+from stream.yamlfile import Faults
 
 WINDOWS = ("15m", "1h")
 AHT = {

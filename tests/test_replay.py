@@ -138,3 +138,12 @@ def test_progress_counts_every_event(log: Log) -> None:
     run(*[call(NOON + n * 7_000) for n in range(40)], progress=counts.append)
     assert sum(counts) == 40
     assert log.sent
+
+
+def test_a_wrong_date_does_not_mean_a_million_clocks(log: Log) -> None:
+    """After eight silent days nothing changes any more: the next clock is the next event's."""
+    run(call(0, event_id="unset"), call(NOON, event_id="real"))
+    place = partition_of("a1", PARTITIONS)
+    told = log.told("interactions", place)
+    assert (told[0], told[-2], told[-1]) == ("unset", "real", "1!")
+    assert len(told) == 8 * 24 * 60 + 1 + 3

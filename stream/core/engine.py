@@ -12,7 +12,7 @@ from stream.core.alerts import AlertState
 from stream.core.buckets import OUTSIDE, Buckets
 from stream.core.events import Event, event_time_ms, kind_of
 from stream.core.goals import Goal
-from stream.core.kpis import ScopeKind, kpis_over
+from stream.core.kpis import CATALOGUE, ScopeKind, kpis_over
 from stream.core.measures import COLUMNS, Thresholds, contribute
 from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, Ints, RowKey, RowStore, dims_of, event_digest
@@ -57,7 +57,8 @@ class Engine:
     def __init__(self, rules: Rules) -> None:
         """An empty partition that has not been told the time yet.
 
-        `unattributed` counts the events that counted and name no agent.
+        `unattributed` counts the events that counted and name no agent; minutes before `kept_from`
+        were forgotten.
         """
         self.rules = rules
         self.now_ms: int | None = None
@@ -70,7 +71,7 @@ class Engine:
         self.verdicts = Verdicts(rules.goals, self.tables, names)
         self.readings = Readings(rules.windows, self.tables, self.verdicts)
         self._retention = retention_minutes(rules.windows)
-        self._horizon = 0
+        self.kept_from = 0
         self.unattributed = 0
         self._incomplete: set[tuple[int, int]] = set()
         self._known_dims: set[int] = set()
@@ -151,9 +152,22 @@ class Engine:
         """
         for name in kpis_over(since_ms.keys()):
             starts = [since_ms[m] for m in since_ms if name in kpis_over({m})]
-            first = ceil_minute(max(starts) + (self.rules.skew_ms or 0))
-            self.readings.complete_from[name] = self.verdicts.complete_from[name] = first
-            self._incomplete |= {(first, index) for index in range(len(self.rules.windows))}
+            self._complete_from(name, ceil_minute(max(starts) + (self.rules.skew_ms or 0)))
+
+    def note_forgotten(self, kept_from: int, now_ms: int) -> None:
+        """Leaves all KPIs empty over windows that reach back before what was kept.
+
+        That happens where a restart brings a longer window than those that were kept before.
+        """
+        self.kept_from = kept_from
+        if any(window.span(now_ms)[0] < kept_from for window in self.rules.windows):
+            for name in CATALOGUE:
+                self._complete_from(name, kept_from)
+
+    def _complete_from(self, kpi: str, minute: int) -> None:
+        first = max(minute, self.readings.complete_from.get(kpi, 0))
+        self.readings.complete_from[kpi] = self.verdicts.complete_from[kpi] = first
+        self._incomplete |= {(first, index) for index in range(len(self.rules.windows))}
 
     def restore_alert(self, key: AlertKey, state: AlertState) -> None:
         """Takes in a stored alert."""
@@ -274,8 +288,8 @@ class Engine:
         """Forgets the minutes before `horizon`; scopes without rows leave with tombstones."""
         if self.rules.keep_all:
             return
-        panes, passed = self.rows.panes, range(self._horizon, horizon)
-        self._horizon = horizon
+        panes, passed = self.rows.panes, range(self.kept_from, horizon)
+        self.kept_from = horizon
         if len(passed) < len(panes):
             old = [minute for minute in passed if minute in panes]
         else:

@@ -10,21 +10,26 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError, RebalancedError
 from stream.kafka.owned import SESSION_TIMEOUT_S, Owned
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import Progress, check_agreement, read_changelog
+from stream.kafka.recovery import DisagreementError, Progress, check_agreement, read_changelog
+from stream.kafka.rowcodec import UnknownFormatError
 from stream.kafka.site import Site
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
+from stream.kafka.topology import TopologyError
 from stream.kafka.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
 
 LAST_FLUSH_TIMEOUT_S: Final = 5.0
 # Rows make no cycles, and by default (700, 10, 10) they would be gone through again and again.
+#: Failures whose message says all that a person needs; others come with their traceback.
+EXPLAINED: Final = (DeliveryError, DisagreementError, TopologyError, UnknownFormatError)
 COLLECT_AFTER: Final = (100_000, 20, 10)
 Now = Callable[[], int]
 
@@ -153,8 +158,10 @@ class KpiApp(faust.App):
     async def fail(self, error: BaseException) -> None:
         """Ends the worker with a reason; its supervisor starts it again."""
         if self.failure is None:
+            explained = isinstance(error, EXPLAINED)
+            trace = None if explained else error
+            log.error("the worker stops: %s", error, exc_info=trace)
             self.failure = error
-            log.error("partition work failed, the worker stops: %s", error, exc_info=error)
             self.on_stopping()
             await self.crash(error)
 
@@ -171,7 +178,9 @@ class KpiApp(faust.App):
         stored = await read_changelog(self.settings, self.site.topology.changelog, number)
         exact = self.settings.delivery == "exactly_once"
         progress = await self._progress(number)
-        check_agreement(stored, progress, number, exact=exact)
+        check_agreement(
+            stored, progress, number, partitions=self.site.topology.partitions, exact=exact
+        )
         stage.restore(stored)
         for topic, place in progress.items():
             self.resume[TP(topic, number)] = max(stage.included.get(topic, 0), place.beginning)
@@ -223,6 +232,7 @@ class KpiApp(faust.App):
     async def _flush(self, owned: Owned) -> None:
         await self._note_progress(owned)
         assert self.delivery is not None, "the flush starts after recovery"
+        self._check_partition_counts()
         began = time.monotonic()
         now_ms = self.now() if self.settings.time == "live" else None
         if not owned.is_surely_ours(self.settings.flush_interval / 1000):
@@ -234,6 +244,15 @@ class KpiApp(faust.App):
         owned.committed_at = time.monotonic()
         owned.flushed.set()
         owned.flushed.clear()
+
+    def _check_partition_counts(self) -> None:
+        """Partitions added while we run take agents' events elsewhere, where nobody reads them."""
+        topology = self.site.topology
+        for topic in topology.inputs:
+            count = self.consumer.topic_partitions(topic)
+            if count not in (None, 0, topology.partitions):
+                message = f"{topic} has {count} partitions now, not {topology.partitions}"
+                raise TopologyError(message)
 
     async def _note_progress(self, owned: Owned) -> None:
         """Measures the lag; verdicts begin once what stood in the topics at first is counted."""
@@ -294,7 +313,7 @@ class KpiApp(faust.App):
         if self.failure is None and owned.stage.is_dirty:
             try:
                 await asyncio.wait_for(self._flush(owned), LAST_FLUSH_TIMEOUT_S)
-            except (DeliveryError, TimeoutError) as error:
+            except (DeliveryError, TopologyError, TimeoutError, KafkaError) as error:
                 log.warning(
                     "partition %d: the last flush was not committed, its tail will be read "
                     "again: %s",

@@ -59,6 +59,7 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             isolation_level="read_committed",
+            metadata_max_age_ms=60_000,
         )
 
     async def committed(self, tp: TP) -> int | None:

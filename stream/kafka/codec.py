@@ -29,7 +29,8 @@ class Checkpoint(Struct, kw_only=True):
     """What a partition's stored state includes; one record, written with every flush.
 
     `writer` and `sequence` name the flush. `offsets`: per input topic, the first offset not
-    included. `layouts`: the measure ids by
+    included. `partitions`: how many the topics had. `kept_from_minute`: older minutes were
+    forgotten. `layouts`: the measure ids by
     which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
     a changed definition began anew.
     """
@@ -41,6 +42,8 @@ class Checkpoint(Struct, kw_only=True):
     revision: int
     offsets: dict[str, int]
     clocks: dict[str, int]
+    partitions: int
+    kept_from_minute: int
     layout: str
     layouts: dict[str, list[str]]
     since_ms: dict[str, int] = {}

@@ -87,6 +87,8 @@ class PartitionStage:
         """What stood in the topics at the start is counted: readings and verdicts begin."""
         self._has_caught_up = True
         self.engine.begin_judging()
+        if self.engine.now_ms is not None:
+            self.engine.tick(self.engine.now_ms)
 
     def restore(self, stored: StoredState) -> None:
         """Takes in what the changelog holds."""
@@ -103,6 +105,7 @@ class PartitionStage:
             self.revision = checkpoint.revision
             self.included = dict(checkpoint.offsets)
             self.clocks.restore(checkpoint.clocks)
+            self.engine.note_forgotten(checkpoint.kept_from_minute, checkpoint.now_ms)
             self.engine.tick(checkpoint.now_ms)
 
     def _note_changed_layout(self, checkpoint: Checkpoint) -> None:
@@ -128,12 +131,14 @@ class PartitionStage:
         self.must_commit = True
 
     def freeze(self, now_ms: int | None) -> Flush:
-        """Rolls to `now_ms` (None: clock records alone move now) and takes all that changed."""
+        """Rolls to `now_ms` and takes all that changed.
+
+        None where clock records alone move now: goals are then judged at these only, so that the
+        same files give the same alerts, however fast they are replayed.
+        """
         engine, topology = self.engine, self.site.topology
         if now_ms is not None:
             engine.tick(max(now_ms, engine.now_ms or 0))
-        elif engine.now_ms is not None:
-            engine.tick(engine.now_ms)
         self._sequence += 1
         flush = Flush(self.number, self._writer, self._sequence)
         changelog = TP(topology.changelog, self.number)
@@ -287,6 +292,8 @@ class PartitionStage:
                 revision=self.revision,
                 offsets=dict(self.included),
                 clocks=dict(self.clocks.by_topic),
+                partitions=self.site.topology.partitions,
+                kept_from_minute=self.engine.kept_from,
                 layout=self._layout_name,
                 layouts=self._layouts,
                 since_ms=self._since_ms,

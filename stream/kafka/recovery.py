@@ -56,7 +56,12 @@ class StoredState(NamedTuple):
 
 
 def check_agreement(
-    state: StoredState, progress: Mapping[str, Progress], partition: int, *, exact: bool
+    state: StoredState,
+    progress: Mapping[str, Progress],
+    partition: int,
+    *,
+    partitions: int,
+    exact: bool,
 ) -> None:
     """Compares the checkpoint with the committed offsets of each topic, and both with the topic.
 
@@ -67,6 +72,12 @@ def check_agreement(
         DisagreementError: naming the topic, and what is likely to have happened to it.
     """
     checkpoint = state.checkpoint
+    if checkpoint is not None and checkpoint.partitions != partitions:
+        raise DisagreementError(
+            f"the stored state is of {checkpoint.partitions} partitions, the topics have "
+            f"{partitions}: an agent's events are elsewhere now. Start under another `app` name "
+            "to count everything anew"
+        )
     for topic, (committed, beginning, end) in progress.items():
         place = f"{topic}[{partition}]"
         if committed is not None and committed > end:
@@ -83,7 +94,8 @@ def check_agreement(
         if (committed or 0) > (included or 0) or (exact and (committed or 0) != (included or 0)):
             raise DisagreementError(
                 f"the stored state includes {place} up to {included or 0}, but offset "
-                f"{committed or 0} is committed: were the group's offsets reset?"
+                f"{committed or 0} is committed: were the group's offsets reset, or the topic "
+                "recreated? Start under another `app` name to count everything anew"
             )
         if (committed or 0) < beginning and committed is not None:
             log.warning(

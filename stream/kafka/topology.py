@@ -128,9 +128,16 @@ def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
+def _admin(settings: Settings) -> AIOKafkaAdminClient:
+    try:
+        return AIOKafkaAdminClient(**connection_options(settings))
+    except (OSError, ValueError) as error:
+        raise TopologyError(f"setting 'security': not usable for TLS: {error}") from error
+
+
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     for attempt in range(1, CONNECT_TRIES + 1):
-        admin = AIOKafkaAdminClient(**connection_options(settings))
+        admin = _admin(settings)
         try:
             await admin.start()
         except (KafkaConnectionError, NodeNotReadyError, OSError) as error:

@@ -96,7 +96,8 @@ class ExactlyOnce:
     async def _try(self, flush: Flush) -> Exception | None:
         try:
             await self._commit(self._writers[flush.partition], flush)
-        except ProducerFenced as error:
+        except (ProducerFenced, AssertionError) as error:
+            # aiokafka asserts where a producer that was fenced before is used again.
             message = f"partition {flush.partition}: fenced, another worker has taken it over"
             raise FencedError(message) from error
         except (KafkaError, TimeoutError, OSError) as error:
@@ -120,12 +121,12 @@ class ExactlyOnce:
     async def _commit(self, writer: _Writer, flush: Flush) -> None:
         producer = writer.producer
         await producer.begin_transaction()
-        futures: list[asyncio.Future[Any]] = [
-            future
-            for part in (flush.rows, flush.outputs, flush.states)
-            for tp, outgoing in part.items()
-            for future in await send_batches(producer, tp, outgoing)
-        ]
+        futures: list[asyncio.Future[Any]] = []
+        for part in (flush.rows, flush.outputs, flush.states):
+            for tp, outgoing in part.items():
+                for future in await send_batches(producer, tp, outgoing):
+                    future.add_done_callback(_note_failure)
+                    futures.append(future)
         results: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -177,6 +178,12 @@ class ExactlyOnce:
             )
             raise DeliveryError(message) from error
         return producer
+
+
+def _note_failure(future: asyncio.Future[Any]) -> None:
+    """Takes a failure note of: where a later send fails first, nobody else asks for it."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import IllegalStateError
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka import app as app_module
@@ -17,6 +16,7 @@ from stream.kafka.app import KpiApp
 from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush
 from stream.kafka.owned import Owned
+from stream.kafka.topology import TopologyError
 from tests.kafka import test_partition as partition
 
 PLACE = TP("interactions", 0)
@@ -114,6 +114,7 @@ def test_after_a_silence_the_next_flush_commits_though_nothing_changed(
         now=lambda: partition.NOON_MS,
         delivery=SimpleNamespace(deliver=deliver),
         _note_progress=nothing,
+        _check_partition_counts=lambda: None,
     )
     now = time.monotonic()
     owned = Owned(stage, now - silence_s, now)
@@ -158,13 +159,31 @@ def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("error", [IllegalStateError("revoked"), AssertionError("none assigned")])
 def test_a_seek_that_a_rebalance_overtakes_is_left_to_the_next_one(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
+    error: Exception,
 ) -> None:
     """Aiokafka raises for a partition that is being taken away; the worker goes on."""
+    sought: list[int] = []
 
-    async def overtaken(_: object) -> None:
-        raise error
+    async def seek_to(place: TP, offset: int) -> None:
+        if place.partition == 0:
+            raise error
+        sought.append(offset)
 
-    monkeypatch.setattr(driver.Consumer, "seek_to_committed", overtaken)
     consumer: Any = BlockConsumer.__new__(BlockConsumer)
-    assert asyncio.run(consumer.seek_to_committed()) == {}
+    consumer._thread = SimpleNamespace(seek_to=seek_to)
+    consumer._read_offset, consumer.delivered = {}, {}
+    consumer.app = SimpleNamespace(resume={TP("t", 0): 5, TP("t", 1): 7, TP("t", 2): None})
+    asyncio.run(consumer.perform_seek())
+    assert sought == [7]
+    assert consumer.delivered == {TP("t", 1): 7}
+
+
+def test_partitions_added_while_running_end_the_worker_with_a_reason() -> None:
+    """An agent's events would be elsewhere, where nobody reads them."""
+    app = KpiApp(partition.stage(partitions=2).site)
+    counts = {"interactions": 2, "surveys": None, "agent-facts": 2}
+    app._consumer = SimpleNamespace(topic_partitions=counts.get)
+    app._check_partition_counts()
+    counts["interactions"] = 3
+    with pytest.raises(TopologyError, match="interactions has 3 partitions now, not 2"):
+        app._check_partition_counts()

@@ -51,6 +51,8 @@ CHECKPOINTS = st.builds(
     revision=st.integers(0, 2**53),
     offsets=COUNTS,
     clocks=COUNTS,
+    partitions=st.integers(1, 1_000),
+    kept_from_minute=st.integers(0, 2**40),
     layout=NAMES,
     layouts=st.dictionaries(NAMES, st.lists(NAMES, max_size=3), max_size=3),
     since_ms=COUNTS,
@@ -75,8 +77,8 @@ def test_an_alert_comes_back_under_its_key(key: AlertKey, state: AlertState) -> 
 def test_a_checkpoint_of_another_format_is_refused() -> None:
     """A newer version's state is not guessed at."""
     checkpoint = Checkpoint(
-        format=2, writer="", sequence=0, now_ms=0, revision=0, offsets={}, clocks={}, layout="",
-        layouts={},
+        format=2, writer="", sequence=0, now_ms=0, revision=0, offsets={}, clocks={}, partitions=4,
+        kept_from_minute=7, layout="", layouts={},
     )  # fmt: skip
     with pytest.raises(UnknownFormatError, match="format 2, not 1"):
         sort_records({CHECKPOINT_KEY: encode_checkpoint(checkpoint)})

@@ -213,3 +213,24 @@ def test_a_record_on_a_wrong_partition_is_sent_on_unchanged_and_counted_there() 
         if r.get("window") == "1h"
     ]
     assert reading["kpis"]["handled"]["value"] == 1
+
+
+def test_a_window_longer_than_what_was_kept_says_since_when_it_is_complete() -> None:
+    """After a restart with a longer window, forgotten minutes must not pass for quiet ones."""
+    before = stage(windows=("15m",))
+    before.apply("interactions", [call(1)])
+    first = before.freeze(NOON_MS)
+    second = before.freeze(NOON_MS + 3 * 60 * MINUTE_MS)
+    after = stage(windows=("15m", "8h"))
+    after.restore(stored(first, second))
+    late = NOON_MS + 3 * 60 * MINUTE_MS
+    after.apply("interactions", [call(2, ended_at=late)])
+    shown = readings(after.freeze(late + MINUTE_MS))
+    assert shown["queue/q/15m"]["kpis"]["handled"]["value"] == 1
+    assert "complete_since" not in shown["queue/q/15m"]
+    assert shown["queue/q/8h"]["kpis"]["handled"] == {
+        "value": None,
+        "samples": 0,
+        "definition": "handled/1",
+    }
+    assert shown["queue/q/8h"]["complete_since"]["handled"] == "2024-03-15T13:45:00.000Z"

@@ -1,0 +1,47 @@
+"""Reads YAML as people mean it: a key written twice is a slip, not a way to drop the first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+FILE_BYTES_MAX: Final = 1_000_000
+
+
+class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
+    """All that is wrong with a file, one readable line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keeps the lines in `faults`."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which would take the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        """The mapping; a repeated key is an error that names its line."""
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, count in names.items():
+            if count > 1:
+                message = f"{name!r} is written {count} times"
+                raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(file: Path) -> Any:
+    """What stands in `file`; None where it is empty.
+
+    Raises:
+        Faults: if it cannot be read, is no YAML, or is larger than 1 MB.
+    """
+    try:
+        if file.stat().st_size > FILE_BYTES_MAX:
+            raise Faults([f"{file}: larger than {FILE_BYTES_MAX} bytes"])
+        return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise Faults([f"{file}: not YAML: {' '.join(str(error).split())}"]) from error
