@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from stream.adapters import TimedEvent
 from stream.config import Settings
-from stream.core.engine import Engine, Rules
+from stream.core.engine import Engine
 from stream.core.kpis import ScopeKind
 from stream.core.readings import Reading
+from stream.core.rules import Rules
 
 _BLOCK = 5_000
 

@@ -17,9 +17,10 @@ from mode import Service
 from prometheus_client import CollectorRegistry
 
 from stream.config import Metrics, Settings
-from stream.core.engine import Engine, Rules
+from stream.core.engine import Engine
 from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS, ScopeKind
+from stream.core.rules import Rules
 from stream.instance import hold_instance
 from stream.kafka.app import EXPLAINED, KpiApp
 from stream.kafka.blocks import SERVICE_LOG

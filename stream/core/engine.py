@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,33 +10,17 @@ import numpy as np
 from stream.core.alerts import AlertState
 from stream.core.buckets import OUTSIDE, Buckets
 from stream.core.events import Event, event_time_ms, kind_of
-from stream.core.goals import Goal
 from stream.core.kpis import CATALOGUE, ScopeKind, kpis_over
-from stream.core.measures import COLUMNS, Thresholds, contribute
+from stream.core.measures import COLUMNS, contribute
 from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, Ints, RowKey, RowStore, dims_of, event_digest
+from stream.core.rules import Rules
 from stream.core.scopes import ScopeTable
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
-from stream.core.windows import MINUTE_MS, Window, ceil_minute, retention_minutes
+from stream.core.windows import MINUTE_MS, ceil_minute, retention_minutes
 
 LATE: Final = "late"
 EARLY: Final = "early"
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a partition is run by. `skew_ms`: how far ahead of now an event may be (None: any).
-
-    `keep_all`: refuse nothing as late and forget nothing, as an audit of the past needs it.
-    """
-
-    windows: tuple[Window, ...]
-    kinds: tuple[ScopeKind, ...]
-    goals: tuple[Goal, ...] = ()
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    queue_teams: Mapping[str, str] = field(default_factory=dict)
-    skew_ms: int | None = 300_000
-    keep_all: bool = False
 
 
 class Applied(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
@@ -30,6 +30,9 @@ from stream.kafka.connection import connection_options
 from stream.kafka.rowcodec import ROW, UnknownFormatError
 
 log = logging.getLogger(__name__)
+
+
+_REMEDY: Final = "Start under another `app` name to count everything anew"
 
 
 class DisagreementError(Exception):
@@ -75,33 +78,36 @@ def check_agreement(
     if checkpoint is not None and checkpoint.partitions != partitions:
         raise DisagreementError(
             f"the stored state is of {checkpoint.partitions} partitions, the topics have "
-            f"{partitions}: an agent's events are elsewhere now. Start under another `app` name "
-            "to count everything anew"
+            f"{partitions}: an agent's events are elsewhere now. {_REMEDY}"
         )
-    for topic, (committed, beginning, end) in progress.items():
-        place = f"{topic}[{partition}]"
-        if committed is not None and committed > end:
-            raise DisagreementError(
-                f"{place} ends at {end}, but offset {committed} is committed: was the topic "
-                "recreated? Start under another `app` name to count it anew"
-            )
-        if committed is not None and checkpoint is None:
-            raise DisagreementError(
-                f"offset {committed} of {place} is committed, but the changelog holds no state: "
-                "was it deleted? Start under another `app` name to count everything anew"
-            )
-        included = None if checkpoint is None else checkpoint.offsets.get(topic)
-        if (committed or 0) > (included or 0) or (exact and (committed or 0) != (included or 0)):
-            raise DisagreementError(
-                f"the stored state includes {place} up to {included or 0}, but offset "
-                f"{committed or 0} is committed: were the group's offsets reset, or the topic "
-                "recreated? Start under another `app` name to count everything anew"
-            )
-        if (committed or 0) < beginning and committed is not None:
-            log.warning(
-                "%s begins at %d: records %d to %d were deleted before they were counted",
-                *(place, beginning, committed, beginning - 1),
-            )
+    for topic, place in progress.items():
+        included = None if checkpoint is None else checkpoint.offsets.get(topic, 0)
+        _check_topic(f"{topic}[{partition}]", place, included, exact=exact)
+
+
+def _check_topic(name: str, place: Progress, included: int | None, *, exact: bool) -> None:
+    """`included`: up to where the stored state goes; None where there is none."""
+    committed = place.committed or 0
+    if committed > place.end:
+        raise DisagreementError(
+            f"{name} ends at {place.end}, but offset {committed} is committed: was the topic "
+            f"recreated? {_REMEDY}"
+        )
+    if included is None and place.committed is not None:
+        raise DisagreementError(
+            f"offset {committed} of {name} is committed, but the changelog holds no state: was "
+            f"it deleted? {_REMEDY}"
+        )
+    if committed > (included or 0) or (exact and committed != (included or 0)):
+        raise DisagreementError(
+            f"the stored state includes {name} up to {included or 0}, but offset {committed} is "
+            f"committed: were the group's offsets reset, or the topic recreated? {_REMEDY}"
+        )
+    if place.committed is not None and committed < place.beginning:
+        log.warning(
+            "%s begins at %d: records %d to %d were deleted before they were counted",
+            *(name, place.beginning, committed, place.beginning - 1),
+        )
 
 
 async def read_changelog(settings: Settings, topic: str, partition: int) -> StoredState:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
-from stream.core.engine import Rules
+from stream.core.rules import Rules
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology
 

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stream.core.engine import Engine, Rules
+from stream.core.engine import Engine
 from stream.core.events import Event, EventDecoder, Interaction, Survey
 from stream.core.goals import Goal, Terms, parse_target
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
+from stream.core.rules import Rules
 from stream.core.verdicts import AlertKey
 from stream.core.windows import parse_window
 

@@ -9,9 +9,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.engine import Engine, Rules
+from stream.core.engine import Engine
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.measures import Threshold, Thresholds
+from stream.core.rules import Rules
 from stream.core.windows import parse_window
 from tests.core.auditor import HOUR, KINDS, LENGTHS, MINUTE, QUEUE_TEAMS, ZONE, Auditor, Fields
 from tests.core.build import from_mapping, goal, ms

@@ -10,8 +10,8 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from stream.config import Settings, load_settings
-from stream.core.engine import Rules
 from stream.core.kpis import SCOPE_KINDS
+from stream.core.rules import Rules
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage

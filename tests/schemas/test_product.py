@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.config import Settings, Topics
 from stream.core.alerts import Change, Reason
-from stream.core.engine import Engine, Rules
+from stream.core.engine import Engine
 from stream.core.events import (
     TEXT_MAX,
     TIME_MS_MAX,
@@ -25,6 +25,7 @@ from stream.core.events import (
 from stream.core.goals import Goal, Severity, Terms, Verdict, parse_target
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, Unit
 from stream.core.measures import Threshold, Thresholds
+from stream.core.rules import Rules
 from stream.core.windows import parse_window
 from stream.kafka.codec import (
     ReadingCodec,
