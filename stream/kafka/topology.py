@@ -155,7 +155,8 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
             return admin
     message = (
         f"no Kafka broker answers at {settings.broker} after {CONNECT_TRIES} tries; "
-        "is `broker` in kpi-stream.yaml (or KPI_STREAM_BROKER) right, and the broker up?"
+        "is `broker` in kpi-stream.yaml (or KPI_STREAM_BROKER) right, the broker up, and "
+        "`security` what it wants?"
     )
     raise TopologyError(message)
 
