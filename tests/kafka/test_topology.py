@@ -138,7 +138,7 @@ def test_a_missing_broker_is_said_in_a_line_after_bounded_tries(
     assert result.exit_code == 1
     assert result.stderr.strip().splitlines()[-1] == (
         f"kpi-stream: no Kafka broker answers at {place} after 2 tries; is `broker` in "
-        "kpi-stream.yaml (or KPI_STREAM_BROKER) right, and the broker up?"
+        "kpi-stream.yaml (or KPI_STREAM_BROKER) right, the broker up, and `security` what it wants?"
     )
     tries = [record for record in caplog.records if "no broker answers" in record.message]
     assert len(tries) == 2
