@@ -17,7 +17,6 @@ from stream.core.windows import MINUTE_MS
 
 TEAMS: Final = ("billing", "orders", "returns", "tech")
 AGENTS_PER_TEAM: Final = 10
-_HOUR_MS: Final = 60 * MINUTE_MS
 _FAULT_FROM_MINUTE: Final = 10
 _FAULT_TO_MINUTE: Final = 30
 _CALLS_PER_MINUTE: Final = 14

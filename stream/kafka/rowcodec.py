@@ -47,14 +47,10 @@ def encode_rows(store: RowStore, rows: Ints, layout: Sequence[str]) -> list[tupl
         return []
     measures = store.measures[rows]
     filled = measures != 0
-    head = np.empty((len(rows), _HEAD_WORDS), dtype="<i8")
-    head[:, 0] = (
-        FORMAT | fingerprint(layout) << 32
-        if fingerprint(layout) < 2**31
-        else (FORMAT | (fingerprint(layout) - 2**32) << 32)
-    )
+    head = np.empty((len(rows), _HEAD_WORDS), dtype="<u8")
+    head[:, 0] = FORMAT | fingerprint(layout) << 32
     head[:, 1] = store.latest_ms[rows]
-    head[:, 2] = (filled * _BITS).sum(axis=1, dtype=np.uint64).view(np.int64)
+    head[:, 2] = (filled * _BITS).sum(axis=1, dtype=np.uint64)
     heads, values = head.tobytes(), measures[filled].astype("<i8").tobytes()
     ends = (np.cumsum(filled.sum(axis=1)) * _WORD).tolist()
     records, start, step = [], 0, _HEAD_WORDS * _WORD
