@@ -40,8 +40,9 @@ def test_the_demo_fires_and_resolves_alerts_within_seconds(tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_ends_the_demo_and_all_it_started() -> None:
-    """SIGINT: a summary, exit 0, and neither broker nor worker is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "hang-up"])
+def test_ctrl_c_ends_the_demo_and_all_it_started(number: signal.Signals) -> None:
+    """A summary, exit 0, and neither broker nor worker is left; a closed terminal does the same."""
     process = subprocess.Popen(
         COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -53,7 +54,7 @@ def test_ctrl_c_ends_the_demo_and_all_it_started() -> None:
         time.sleep(2)
         children = _children(process.pid)
         assert len(children) >= 2, "broker and worker"
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert "events in" in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import tempfile
 import time
@@ -40,6 +41,8 @@ def run(seconds: float | None, report_file: Path | None) -> None:
     Raises:
         DemoError: if the demo broker is not installed or does not start.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends it as Ctrl-C does
+        signal.signal(number, signal.default_int_handler)
     console = Console()
     watch = Watch(Board(_TEAM_WINDOW, _AGENT_WINDOW))
     with tempfile.TemporaryDirectory(prefix="kpi-stream-demo-") as folder:
