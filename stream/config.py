@@ -207,10 +207,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _changelog_is_apart(self) -> Settings:
-        if f"{self.app}-rows-changelog" in self.topics.model_dump().values():
-            message = f"a topic has the changelog's name, {self.app}-rows-changelog"
+        if self.changelog in self.topics.model_dump().values():
+            message = f"a topic has the changelog's name, {self.changelog}"
             raise ValueError(message)
         return self
+
+    @property
+    def changelog(self) -> str:
+        """The topic in which the rows are kept, by Faust's convention for a table called `rows`."""
+        return f"{self.app}-rows-changelog"
 
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the settings' order."""

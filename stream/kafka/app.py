@@ -27,9 +27,9 @@ from stream.kafka.transactions import ExactlyOnce
 log = logging.getLogger(__name__)
 
 LAST_FLUSH_TIMEOUT_S: Final = 5.0
-# Rows make no cycles, and by default (700, 10, 10) they would be gone through again and again.
-#: Failures whose message says all that a person needs; others come with their traceback.
+# Failures whose message says all that a person needs; others come with their traceback.
 EXPLAINED: Final = (DeliveryError, DisagreementError, TopologyError, UnknownFormatError)
+# Rows make no cycles, and by default (700, 10, 10) they would be gone through again and again.
 COLLECT_AFTER: Final = (100_000, 20, 10)
 Now = Callable[[], int]
 
@@ -56,6 +56,7 @@ class KpiApp(faust.App):
         self.failure: BaseException | None = None
         self.recovering_since: float | None = None
         self.resume: dict[TP, int] = {}
+        self._ends: dict[TP, int] = {}
         self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
             settings.app,
@@ -139,13 +140,13 @@ class KpiApp(faust.App):
     async def _restore(self, partitions: set[int]) -> None:
         gc.set_threshold(*COLLECT_AFTER)
         await self._release()
-        self.resume = {}
+        self.resume, self._ends = {}, {}
         self.delivery = self._new_delivery()
         began = self.recovering_since = time.monotonic()
         try:
             stages = await asyncio.gather(*(self._recover(number) for number in partitions))
             for stage in stages:
-                ends = await self._ends(stage.number)
+                ends = {tp: end for tp, end in self._ends.items() if tp.partition == stage.number}
                 owned = Owned(stage, time.monotonic(), time.monotonic(), ends=ends)
                 self.owned[stage.number] = owned
                 owned.task = asyncio.create_task(self._flush_loop(owned))
@@ -183,7 +184,9 @@ class KpiApp(faust.App):
         )
         stage.restore(stored)
         for topic, place in progress.items():
-            self.resume[TP(topic, number)] = max(stage.included.get(topic, 0), place.beginning)
+            tp = TP(topic, number)
+            self.resume[tp] = max(stage.included.get(topic, 0), place.beginning)
+            self._ends[tp] = place.end
         if self.settings.time == "live":
             # Before the first block: without a now nothing is late or early, and by the stored
             # one, what came while the worker was down is early.
@@ -201,11 +204,6 @@ class KpiApp(faust.App):
             )
             for tp in places
         }
-
-    async def _ends(self, number: int) -> dict[TP, int]:
-        """Where the inputs of a partition ended when it was taken over."""
-        places = [TP(topic, number) for topic in self.site.topology.inputs]
-        return {tp: end or 0 for tp, end in (await self.consumer.highwaters(*places)).items()}
 
     async def _flush_loop(self, owned: Owned) -> None:
         """Flushes at the interval, events or none, so that windows roll on idle partitions."""

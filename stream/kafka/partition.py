@@ -138,7 +138,7 @@ class PartitionStage:
         """
         engine, topology = self.engine, self.site.topology
         if now_ms is not None:
-            engine.tick(max(now_ms, engine.now_ms or 0))
+            engine.tick(now_ms)
         self._sequence += 1
         flush = Flush(self.number, self._writer, self._sequence)
         changelog = TP(topology.changelog, self.number)

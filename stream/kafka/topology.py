@@ -68,11 +68,6 @@ def partition_of(key: str | bytes, partitions: int) -> int:
     return int((murmur2(raw) & 0x7FFFFFFF) % partitions)
 
 
-def changelog_name(app: str) -> str:
-    """The topic in which the rows are kept, by Faust's convention for a table called `rows`."""
-    return f"{app}-rows-changelog"
-
-
 async def prepare(settings: Settings) -> Topology:
     """Connects, creates the topics that are missing and checks the rest.
 
@@ -95,7 +90,7 @@ async def prepare(settings: Settings) -> Topology:
         interactions=topics.interactions,
         surveys=topics.surveys,
         agent_facts=topics.agent_facts,
-        changelog=changelog_name(settings.app),
+        changelog=settings.changelog,
         kpis=topics.kpis,
         alerts=topics.alerts,
         dead_letters=topics.dead_letters,
@@ -110,7 +105,7 @@ def _inputs(settings: Settings) -> tuple[str, ...]:
         topics.interactions,
         topics.surveys,
         topics.agent_facts,
-        changelog_name(settings.app),
+        settings.changelog,
     )
 
 
@@ -121,7 +116,7 @@ def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
         topics.interactions: {},
         topics.surveys: {},
         topics.agent_facts: _LARGE_RECORDS,
-        changelog_name(settings.app): _COMPACTED,
+        settings.changelog: _COMPACTED,
         topics.kpis: _COMPACTED,
         topics.alerts: {},
         topics.dead_letters: _LARGE_RECORDS,

@@ -15,7 +15,7 @@ from stream.core.measures import Thresholds, measure_ids
 from stream.core.rows import ID_BYTES
 from stream.kafka.recovery import sort_records
 from stream.kafka.rowcodec import RowDecoder
-from stream.kafka.topology import changelog_name, partition_of
+from stream.kafka.topology import partition_of
 from tests.kafka.live import TopicReader, WorkerProcess, written_settings
 from tests.kafka_broker.broker import KafkaBroker
 
@@ -84,7 +84,7 @@ async def send(producer: AIOKafkaProducer, prefix: str, first: int, count: int) 
 async def ids_in_rows(broker: str, app: str) -> set[bytes]:
     """The ids of all events that the stored rows have absorbed."""
     latest: dict[bytes, bytes] = {}
-    async with TopicReader(broker, changelog_name(app)) as reader:
+    async with TopicReader(broker, f"{app}-rows-changelog") as reader:
         for record in await reader.read_to_end():
             assert record.key is not None
             place = bytes([record.partition]) + record.key
