@@ -24,6 +24,7 @@ from stream.core.rules import Rules
 from stream.instance import hold_instance
 from stream.kafka.app import EXPLAINED, KpiApp
 from stream.kafka.blocks import SERVICE_LOG
+from stream.kafka.clients import KafkaClients
 from stream.kafka.delivery import AtLeastOnce
 from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
@@ -96,7 +97,14 @@ def build(
             if goal.scope not in kinds:
                 log.warning("goal %r is for a %s and will not be judged", goal.name, goal.scope)
     registry = CollectorRegistry()
-    site = Site(settings, topology, rules_of(settings, goals, kinds), leads, Telemetry(registry))
+    site = Site(
+        settings,
+        topology,
+        rules_of(settings, goals, kinds),
+        leads,
+        Telemetry(registry),
+        KafkaClients(settings),
+    )
     app = KpiApp(site)
     server = MetricsServer(
         settings.metrics, registry, lambda: complete_engines(app), lambda: health_of(app)
@@ -110,7 +118,7 @@ def complete_engines(app: KpiApp) -> Iterator[Engine]:
     interval_s = app.settings.flush_interval / 1000
     return (
         owned.stage.engine
-        for owned in app.owned.values()
+        for owned in app.ownership.owned.values()
         if owned.ready and owned.is_surely_ours(interval_s)
     )
 
@@ -118,19 +126,20 @@ def complete_engines(app: KpiApp) -> Iterator[Engine]:
 def health_of(app: KpiApp) -> Health:
     """Unhealthy where there is work and no progress, so not on an idle night."""
     now, interval_s = time.monotonic(), app.settings.flush_interval / 1000
+    owned_now, recovering_since = app.ownership.owned, app.ownership.recovering_since
     if app.failure is not None:
         return Health(healthy=False, detail=f"stopping: {app.failure}")
-    for number, owned in app.owned.items():
+    for (_, number), owned in owned_now.items():
         if owned.age_s() > STALL_S + interval_s:
             age_s = owned.age_s()
             return Health(False, f"partition {number}: nothing committed for {age_s:.0f} s")
         if owned.lag and now - owned.moved_at > STALL_S:
             age_s = now - owned.moved_at
             return Health(False, f"partition {number}: {owned.lag} behind, stuck for {age_s:.0f} s")
-    if app.recovering_since is not None and now - app.recovering_since > RECOVERY_STALL_S:
-        return Health(False, f"recovering for {now - app.recovering_since:.0f} s")
-    ready = sum(owned.ready for owned in app.owned.values())
-    return Health(healthy=True, detail=f"{ready} of {len(app.owned)} partitions caught up")
+    if recovering_since is not None and now - recovering_since > RECOVERY_STALL_S:
+        return Health(False, f"recovering for {now - recovering_since:.0f} s")
+    ready = sum(owned.ready for owned in owned_now.values())
+    return Health(healthy=True, detail=f"{ready} of {len(owned_now)} partitions caught up")
 
 
 def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:

@@ -24,22 +24,27 @@ def owned(*, age_s: float = 0.0, stuck_s: float = 0.0, lag: int = 0, ready: bool
     """A partition whose last flush, and whose last progress, was so long ago."""
     now = time.monotonic()
     stage: Any = SimpleNamespace(engine=object())
-    return Owned(stage, now - age_s, now - stuck_s, lag=lag, ready=ready)
+    lane: Any = SimpleNamespace(name="rows")
+    return Owned(lane, stage, now - age_s, now - stuck_s, lag=lag, ready=ready)
 
 
 def app(*partitions: Owned, **settings: Any) -> Any:
     """An app that owns these."""
     loaded = load_settings(None, **settings)
     return SimpleNamespace(
-        settings=loaded, failure=None, recovering_since=None, owned=dict(enumerate(partitions))
+        settings=loaded,
+        failure=None,
+        ownership=SimpleNamespace(
+            recovering_since=None, owned={("rows", n): o for n, o in enumerate(partitions)}
+        ),
     )
 
 
 def test_a_recovery_that_does_not_end_is_unhealthy() -> None:
     """While it reads back, nothing is owned; for ten minutes that is patience, then a fault."""
     young, old = app(), app()
-    young.recovering_since = time.monotonic() - 500
-    old.recovering_since = time.monotonic() - 700
+    young.ownership.recovering_since = time.monotonic() - 500
+    old.ownership.recovering_since = time.monotonic() - 700
     assert health_of(young) == (True, "0 of 0 partitions caught up")
     assert health_of(old) == (False, "recovering for 700 s")
 
@@ -117,10 +122,12 @@ def test_the_commit_age_grows_while_no_flush_comes_back() -> None:
     partition.stage = stage
     partition.show(Telemetry(registry), {TP("interactions", 3): 5})
     ages = [
-        registry.get_sample_value("kpi_stream_commit_age_seconds", {"partition": "3"})
+        registry.get_sample_value(
+            "kpi_stream_commit_age_seconds", {"stage": "rows", "partition": "3"}
+        )
         for _ in range(2)
     ]
     assert 7 <= (ages[0] or 0) < (ages[1] or 0) < 60
     place = {"topic": "interactions", "partition": "3"}
     assert registry.get_sample_value("kpi_stream_lag_records", place) == 5
-    assert registry.get_sample_value("kpi_stream_rows", {"partition": "3"}) == 2
+    assert registry.get_sample_value("kpi_stream_rows", {"stage": "rows", "partition": "3"}) == 2

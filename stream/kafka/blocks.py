@@ -117,7 +117,7 @@ class BlockConsumer(driver.Consumer):
                 break
             if tp in active or tp in self._buffered_partitions:
                 yield tp, self._to_block(tp, left.pop(tp))
-        await self._go_on_from({tp: self.app.next_offset(tp) for tp in left})
+        await self._go_on_from({tp: self.app.ownership.next_offset(tp) for tp in left})
 
     async def perform_seek(self) -> None:
         """Goes on from what the recovered state includes.
@@ -125,7 +125,7 @@ class BlockConsumer(driver.Consumer):
         Faust would seek to the committed offsets, and aiokafka's `seek_to_committed` leaves a
         partition without one wherever a fetch thrown away has moved it.
         """
-        await self._go_on_from(self.app.resume)
+        await self._go_on_from(self.app.ownership.resume)
 
     async def _go_on_from(self, offsets: Mapping[TP, int | None]) -> None:
         for tp, offset in offsets.items():

@@ -1,16 +1,16 @@
-"""A partition this worker owns: its stage, its flush loop, and how far it has come."""
+"""A stage this worker owns: its lane, its flush loop, and how far it has come."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from faust.types import TP
 
-from stream.kafka.partition import PartitionStage
+from stream.kafka.stage import Lane, Stage
 from stream.kafka.telemetry import Telemetry
 
 SESSION_TIMEOUT_S: Final = 10.0
@@ -18,11 +18,13 @@ SESSION_TIMEOUT_S: Final = 10.0
 
 @dataclass(slots=True)
 class Owned:
-    """A partition this worker owns, with its flush loop and what is known of its progress."""
+    """A stage this worker owns, with its flush loop and what is known of its progress."""
 
-    stage: PartitionStage
+    lane: Lane
+    stage: Stage
     committed_at: float
     moved_at: float
+    monotonic: Callable[[], float] = time.monotonic
     lag: int = 0
     task: asyncio.Task[None] | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,17 +34,18 @@ class Owned:
 
     def age_s(self) -> float:
         """Since the last flush that was committed, or had nothing to commit."""
-        return time.monotonic() - self.committed_at
+        return self.monotonic() - self.committed_at
 
     def show(self, telemetry: Telemetry, lags: Mapping[TP, int]) -> None:
-        """Sets the worker's own gauges of this partition."""
+        """Sets the worker's own gauges of this stage."""
         number = str(self.stage.number)
         for tp, lag in lags.items():
             telemetry.lag.labels(topic=tp.topic, partition=number).set(lag)
-        telemetry.rows.labels(partition=number).set(len(self.stage.engine.rows))
-        telemetry.ready.labels(partition=number).set(self.ready)
+        where = {"stage": self.lane.name, "partition": number}
+        telemetry.rows.labels(**where).set(len(self.stage.engine.rows))
+        telemetry.ready.labels(**where).set(self.ready)
         # Asked at each scrape: it has to grow where no flush comes back.
-        telemetry.commit_age.labels(partition=number).set_function(self.age_s)
+        telemetry.commit_age.labels(**where).set_function(self.age_s)
 
     def is_surely_ours(self, flush_interval_s: float) -> bool:
         """Not where no flush came for a session: the group may have given the partition away."""

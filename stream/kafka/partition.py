@@ -83,6 +83,11 @@ class PartitionStage:
         """Whether so many refused or moved records wait that no more may come in."""
         return len(self._dead) + sum(map(len, self._moved.values())) > PENDING_RECORDS_MAX
 
+    @property
+    def is_complete(self) -> bool:
+        """Always: it needs nobody else's figures."""
+        return True
+
     def catch_up(self) -> None:
         """What stood in the topics at the start is counted: readings and verdicts begin."""
         self._has_caught_up = True

@@ -11,12 +11,12 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from faust.types import TP
 
-from stream.config import Settings
 from stream.core.alerts import AlertState
 from stream.core.verdicts import AlertKey
+from stream.kafka.clients import Clients
 from stream.kafka.codec import (
     ALERT,
     CHECKPOINT_FORMAT,
@@ -26,7 +26,6 @@ from stream.kafka.codec import (
     decode_alert_state,
     decode_checkpoint,
 )
-from stream.kafka.connection import connection_options
 from stream.kafka.rowcodec import ROW, UnknownFormatError
 
 log = logging.getLogger(__name__)
@@ -110,27 +109,20 @@ def _check_topic(name: str, place: Progress, included: int | None, *, exact: boo
         )
 
 
-async def read_changelog(settings: Settings, topic: str, partition: int) -> StoredState:
+async def read_latest(clients: Clients, place: TP) -> dict[bytes, bytes]:
     """The last value of every key, read to the end as it was when this began."""
     latest: dict[bytes, bytes] = {}
-    async for record in read_from(settings, TP(topic, partition), None):
+    async for record in read_from(clients, place, None):
         if record.value is None:
             latest.pop(record.key, None)
         else:
             latest[record.key] = record.value
-    return sort_records(latest)
+    return latest
 
 
-async def read_from(settings: Settings, place: TP, start: int | None) -> AsyncIterator[Any]:
+async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIterator[Any]:
     """The committed records of a partition from `start` (None: its beginning) to its end."""
-    consumer = AIOKafkaConsumer(
-        **connection_options(settings),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=8 * 1024 * 1024,
-        fetch_max_wait_ms=50,
-    )
+    consumer = clients.reader()
     tp = TopicPartition(*place)
     await consumer.start()
     try:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.core.rules import Rules
+from stream.kafka.clients import Clients
 from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Settings, topics, rules, team leads and metrics."""
+    """Settings, topics, rules, team leads, metrics, and what makes clients of our own."""
 
     settings: Settings
     topology: Topology
     rules: Rules
     leads: Mapping[str, str]
     telemetry: Telemetry
+    clients: Clients

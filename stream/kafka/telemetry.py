@@ -75,15 +75,18 @@ class Telemetry:
         self.commit_age = Gauge(
             "kpi_stream_commit_age_seconds",
             "Since the last commit, or since there was nothing to commit",
-            ["partition"],
+            ["stage", "partition"],
             registry=r,
         )
         self.lag = Gauge(
             "kpi_stream_lag_records", "Records not yet counted", ["topic", "partition"], registry=r
         )
-        self.rows = Gauge("kpi_stream_rows", "Rows held", ["partition"], registry=r)
+        self.rows = Gauge("kpi_stream_rows", "Rows held", ["stage", "partition"], registry=r)
         self.ready = Gauge(
-            "kpi_stream_partition_ready", "1 once a partition caught up", ["partition"], registry=r
+            "kpi_stream_partition_ready",
+            "1 once a partition caught up",
+            ["stage", "partition"],
+            registry=r,
         )
         self.recovery_seconds = Gauge(
             "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r

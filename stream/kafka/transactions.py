@@ -23,16 +23,13 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
-from stream.config import Settings
+from stream.kafka.clients import Clients
 from stream.kafka.codec import CHECKPOINT_KEY, decode_checkpoint
-from stream.kafka.connection import connection_options
 from stream.kafka.delivery import DeliveryError, Flush, send_batches
 from stream.kafka.recovery import read_from
-from stream.kafka.topology import RECORD_BYTES_MAX, Topology
 
 log = logging.getLogger(__name__)
 
-TRANSACTION_TIMEOUT_MS: Final = 10_000
 OPEN_TIMEOUT_S: Final = 30.0
 RETRY_FOR_S: Final = 120.0
 _RETRY_PAUSE_S: Final = 1.0
@@ -55,10 +52,14 @@ class ExactlyOnce:
 
     promise = "exactly once: rows, readings, alerts and offsets become visible together"
 
-    def __init__(self, settings: Settings, topology: Topology) -> None:
-        """The group whose offsets are committed is the app's."""
-        self._settings = settings
-        self._topology = topology
+    def __init__(
+        self, clients: Clients, group: str, *, stage: str = "rows", changelog: str
+    ) -> None:
+        """The `group` whose offsets are committed is the app; `changelog` holds checkpoints."""
+        self._clients = clients
+        self._group = group
+        self._stage = stage
+        self._changelog = changelog
         self._writers: dict[int, _Writer] = {}
 
     async def open(self, partition: int) -> None:
@@ -135,15 +136,15 @@ class ExactlyOnce:
             offsets = {
                 TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in flush.offsets.items()
             }
-            await producer.send_offsets_to_transaction(offsets, self._settings.app)
+            await producer.send_offsets_to_transaction(offsets, self._group)
         await producer.commit_transaction()
-        written = [r.offset for r in results if r.topic == self._topology.changelog]
+        written = [r.offset for r in results if r.topic == self._changelog]
         writer.position = max(written, default=writer.position)
 
     async def _is_committed(self, writer: _Writer, flush: Flush) -> bool:
         """Whether the changelog's end holds this very flush; a foreign one makes us stale."""
-        place = TP(self._topology.changelog, flush.partition)
-        async for record in read_from(self._settings, place, writer.position):
+        place = TP(self._changelog, flush.partition)
+        async for record in read_from(self._clients, place, writer.position):
             if record.key == CHECKPOINT_KEY and record.value is not None:
                 checkpoint = decode_checkpoint(record.value)
                 if checkpoint.writer != flush.writer:
@@ -154,13 +155,7 @@ class ExactlyOnce:
         return False
 
     async def _start(self, partition: int) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **connection_options(self._settings),
-            transactional_id=f"{self._settings.app}-rows-{partition}",
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            max_batch_size=256 * 1024,
-            max_request_size=2 * RECORD_BYTES_MAX,
-        )
+        producer = self._clients.producer(f"{self._group}-{self._stage}-{partition}")
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await producer.start()

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 COMPOSE = TOP / "docker-compose.yml"
 # They have no sample until a partition is owned, so a fresh registry does not show them.
 BY_PARTITION = {
-    "kpi_stream_commit_age_seconds": {"partition"},
+    "kpi_stream_commit_age_seconds": {"stage", "partition"},
     "kpi_stream_lag_records": {"topic", "partition"},
-    "kpi_stream_partition_ready": {"partition"},
-    "kpi_stream_rows": {"partition"},
+    "kpi_stream_partition_ready": {"stage", "partition"},
+    "kpi_stream_rows": {"stage", "partition"},
 }
 
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from stream.config import Settings, load_settings
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.rules import Rules
+from stream.kafka.clients import KafkaClients
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
@@ -55,7 +56,9 @@ def stage(
         skew_ms=loaded.skew if loaded.time == "live" else None,
     )
     telemetry = Telemetry(CollectorRegistry())
-    made = PartitionStage(Site(loaded, topology(partitions), rules, {}, telemetry), number)
+    made = PartitionStage(
+        Site(loaded, topology(partitions), rules, {}, telemetry, KafkaClients(loaded)), number
+    )
     if caught_up:
         made.catch_up()
     return made

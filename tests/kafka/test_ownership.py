@@ -1,4 +1,4 @@
-"""The app's own decisions, without a broker: what counts as done, and by which now it starts."""
+"""What a worker does with what it owns, without a broker: what counts as done, by which now."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from stream.kafka import app as app_module
+from stream.kafka import rowlane
 from stream.kafka.app import KpiApp
-from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush
 from stream.kafka.owned import Owned
+from stream.kafka.ownership import Ownership
+from stream.kafka.rowlane import RowLane
 from stream.kafka.topology import TopologyError
 from tests.kafka import test_partition as partition
 
@@ -36,11 +36,23 @@ class FetchingConsumer:
         return 10 + self._markers
 
 
+def owning(
+    inputs: Any = None, lanes: Any = None, *, partitions: int = 1, now_ms: int = partition.NOON_MS
+) -> Ownership:
+    """An ownership of nothing yet, with these in place of Kafka."""
+
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    site = partition.stage(partitions=partitions).site
+    return Ownership(site, lambda: inputs, lambda: lanes, lambda: now_ms, fail)
+
+
 def done(consumer: object, included: dict[str, int]) -> int:
     """What the app takes for done."""
-    app: Any = SimpleNamespace(consumer=consumer)
+    ownership = owning(consumer)
     stage: Any = SimpleNamespace(included=included)
-    return asyncio.run(KpiApp._done(app, stage, PLACE))
+    return asyncio.run(ownership._done(stage, PLACE))
 
 
 def test_records_that_are_fetched_and_not_counted_are_not_done() -> None:
@@ -71,23 +83,20 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     site = partition.stage(time=time).site
 
     async def read(*_: object) -> object:
-        return state
+        return {}
 
     async def nothing(*_: object) -> dict[str, Any]:
         return {}
 
-    monkeypatch.setattr(app_module, "read_changelog", read)
-    monkeypatch.setattr(app_module, "check_agreement", lambda *_, **__: None)
-    app: Any = SimpleNamespace(
-        settings=site.settings,
-        site=site,
-        now=lambda: partition.NOON_MS + HOUR_MS,
-        delivery=SimpleNamespace(open=nothing),
-        _progress=nothing,
-    )
-    stage = asyncio.run(KpiApp._recover(app, 0))
+    monkeypatch.setattr(rowlane, "read_latest", read)
+    monkeypatch.setattr(rowlane, "sort_records", lambda _: state)
+    monkeypatch.setattr(rowlane, "check_agreement", lambda *_, **__: None)
+    monkeypatch.setattr(RowLane, "_progress", nothing)
+    delivery, group = SimpleNamespace(open=nothing), SimpleNamespace()
+    lane = RowLane(site, delivery, group, lambda: partition.NOON_MS + HOUR_MS)
+    stage = asyncio.run(lane.recover(0)).stage
     stage.apply("interactions", [partition.call(2, ended_at=partition.NOON_MS + HOUR_MS - 1)])
-    assert stage.site.telemetry.refused.labels(reason="early")._value.get() == 0
+    assert site.telemetry.refused.labels(reason="early")._value.get() == 0
     expected = partition.NOON_MS + (HOUR_MS if time == "live" else 0)
     assert stage.engine.now_ms == expected
 
@@ -105,20 +114,11 @@ def test_after_a_silence_the_next_flush_commits_though_nothing_changed(
     async def deliver(flush: Flush) -> None:
         delivered.append(flush)
 
-    async def nothing(_: object) -> None:
-        """In place of measuring progress."""
-
-    app: Any = SimpleNamespace(
-        settings=stage.site.settings,
-        site=stage.site,
-        now=lambda: partition.NOON_MS,
-        delivery=SimpleNamespace(deliver=deliver),
-        _note_progress=nothing,
-        _check_partition_counts=lambda: None,
-    )
+    lane: Any = SimpleNamespace(name="rows", delivery=SimpleNamespace(deliver=deliver))
+    inputs = SimpleNamespace(topic_partitions=lambda _: 1)
     now = time.monotonic()
-    owned = Owned(stage, now - silence_s, now)
-    asyncio.run(KpiApp._flush(app, owned))
+    owned = Owned(lane, stage, now - silence_s, now)
+    asyncio.run(owning(inputs)._flush(owned))
     assert [flush.offsets for flush in delivered] == ([{PLACE: 2}] if commits else [])
     assert owned.age_s() < 1
 
@@ -143,47 +143,26 @@ def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch
             if partition in opened:
                 opened.remove(partition)
 
-    async def scenario() -> tuple[bool, dict[int, Owned]]:
+    async def scenario() -> tuple[bool, dict[tuple[str, int], Owned]]:
         app = KpiApp(partition.stage(partitions=2).site)
-        monkeypatch.setattr(app, "_new_delivery", SlowDelivery)
+        app._consumer = SimpleNamespace()
+        monkeypatch.setattr(app, "_delivery", SlowDelivery)
         app.tables.recovery.signal_recovery_start.set()
         restoring = asyncio.create_task(app.restore({0, 1}))
         await first_is_open.wait()
         await app._on_revoked(app, set())
         assert not app.tables.recovery.signal_recovery_start.is_set()
-        return await restoring, app.owned
+        return await restoring, app.ownership.owned
 
     assert asyncio.run(scenario()) == (False, {})
     assert opened == []
 
 
-@pytest.mark.parametrize("error", [IllegalStateError("revoked"), AssertionError("none assigned")])
-def test_a_seek_that_a_rebalance_overtakes_is_left_to_the_next_one(
-    error: Exception,
-) -> None:
-    """Aiokafka raises for a partition that is being taken away; the worker goes on."""
-    sought: list[int] = []
-
-    async def seek_to(place: TP, offset: int) -> None:
-        if place.partition == 0:
-            raise error
-        sought.append(offset)
-
-    consumer: Any = BlockConsumer.__new__(BlockConsumer)
-    consumer._thread = SimpleNamespace(seek_to=seek_to)
-    consumer._read_offset, consumer.delivered = {}, {}
-    consumer.app = SimpleNamespace(resume={TP("t", 0): 5, TP("t", 1): 7, TP("t", 2): None})
-    asyncio.run(consumer.perform_seek())
-    assert sought == [7]
-    assert consumer.delivered == {TP("t", 1): 7}
-
-
 def test_partitions_added_while_running_end_the_worker_with_a_reason() -> None:
     """An agent's events would be elsewhere, where nobody reads them."""
-    app = KpiApp(partition.stage(partitions=2).site)
     counts = {"interactions": 2, "surveys": None, "agent-facts": 2}
-    app._consumer = SimpleNamespace(topic_partitions=counts.get)
-    app._check_partition_counts()
+    ownership = owning(SimpleNamespace(topic_partitions=counts.get), partitions=2)
+    ownership._check_partition_counts()
     counts["interactions"] = 3
     with pytest.raises(TopologyError, match="interactions has 3 partitions now, not 2"):
-        app._check_partition_counts()
+        ownership._check_partition_counts()

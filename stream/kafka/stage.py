@@ -1,0 +1,74 @@
+"""What all stages of a partition have in common: records in, a frozen flush out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from faust.types import TP
+
+from stream.core.engine import Engine
+from stream.kafka.delivery import Delivery, Flush
+
+
+class Stage(Protocol):
+    """One kind of state of one partition. Nothing in it waits.
+
+    `included`: per topic, the first offset that the state does not include. `must_commit`: the
+    next flush commits though nothing may have changed.
+    """
+
+    number: int
+    included: dict[str, int]
+    must_commit: bool
+
+    @property
+    def engine(self) -> Engine:
+        """Its figures."""
+        ...
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether a flush has something to commit."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for a flush that no more may come in."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it may show its figures, once what stood in its topics is counted."""
+        ...
+
+    def catch_up(self) -> None:
+        """Begins readings and verdicts."""
+        ...
+
+    def apply(self, topic: str, block: Sequence[Any]) -> None:
+        """Takes in a block of one topic."""
+        ...
+
+    def freeze(self, now_ms: int | None) -> Flush:
+        """Rolls to `now_ms` (None: as the topics' clocks say) and takes all that changed."""
+        ...
+
+
+class Recovered(NamedTuple):
+    """A stage with its state back, where its topics go on, and where they ended just now."""
+
+    stage: Stage
+    resume: dict[TP, int]
+    ends: dict[TP, int]
+
+
+class Lane(Protocol):
+    """One kind of stage: its name, its way to Kafka, and its recovery."""
+
+    name: str
+    delivery: Delivery
+
+    async def recover(self, number: int) -> Recovered:
+        """Fences whoever wrote before, then reads a partition's state back."""
+        ...
