@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,17 +25,18 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    YamlConfigSettingsSource,
 )
 
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
 from stream.durations import parse_duration_ms
+from stream.environment import NESTED, PREFIX, faulty_variables
 from stream.yamlfile import Faults, read_yaml
 
 SETTINGS_FILE: Final = "kpi-stream.yaml"
@@ -151,8 +151,8 @@ class Settings(BaseSettings):
     """All settings of a worker."""
 
     model_config = SettingsConfigDict(
-        env_prefix="KPI_STREAM_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
         extra="forbid",
         frozen=True,
         validate_default=False,
@@ -247,6 +247,9 @@ def load_settings(folder: Path | None = None, **overrides: Any) -> Settings:
     """
     file = (folder or Path()) / SETTINGS_FILE
 
+    faults = list(faulty_variables(os.environ, Settings.model_fields.keys()))
+    written = _written(file)
+
     class FromFile(Settings):
         @classmethod
         def settings_customise_sources(
@@ -258,33 +261,31 @@ def load_settings(folder: Path | None = None, **overrides: Any) -> Settings:
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del dotenv_settings, file_secret_settings
-            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, file)
+            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
-    faults = [f"{name}: no such setting" for name in _unknown_variables()]
-    if file.exists() or file.is_symlink():
-        read_yaml(file)
     try:
         settings = FromFile(**overrides)
     except ValidationError as error:
         raise Faults(faults + [_explain(fault) for fault in error.errors()]) from error
     except SettingsError as error:
         raise Faults([*faults, f"environment: {error}; nested values are JSON"]) from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OSError) as error:
-        raise Faults([*faults, f"{file}: not readable as settings: {error}"]) from error
+    except (ValueError, TypeError, RecursionError, OSError) as error:
+        raise Faults([*faults, f"settings as a whole: {error}"]) from error
     if faults:
         raise Faults(faults)
     return settings
 
 
-def _unknown_variables() -> list[str]:
-    """Variables that are meant for us and name no setting: a slip that would pass in silence."""
-    prefix = str(Settings.model_config["env_prefix"])
-    mine = (name for name in os.environ if name.upper().startswith(prefix))
-    return sorted(
-        name
-        for name in mine
-        if name[len(prefix) :].lower().partition("__")[0] not in Settings.model_fields
-    )
+def _written(file: Path) -> dict[str, Any]:
+    """What the settings file says; nothing where there is none."""
+    raw = read_yaml(file) if file.exists() or file.is_symlink() else None
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise Faults([f"{file}: not readable as settings: expected names and their values"])
+    if odd := [name for name in raw if not isinstance(name, str)]:
+        raise Faults([f"setting {name!r}: no such setting" for name in odd])
+    return raw
 
 
 def _explain(fault: Any) -> str:

@@ -18,7 +18,9 @@ def parse_duration_ms(value: object) -> int:
     """
     match = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
     if match is None or not any(match.groups()):
-        message = f"{value!r}: expected a duration with its unit, such as '20s' or '1m30s'"
+        # Aliases let a small YAML file hold a list whose text would fill the memory.
+        shown = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+        message = f"{shown[:60]}: expected a duration with its unit, such as '20s' or '1m30s'"
         raise ValueError(message)
     parts = zip(match.groups(), _UNIT_MS.values(), strict=True)
     total_ms = sum(float(number or 0) * unit_ms for number, unit_ms in parts)

@@ -16,13 +16,15 @@ from stream.yamlfile import Faults, read_yaml
 
 GOALS_MAX = 500
 
+Bound = Annotated[str, Field(max_length=100)]
+
 
 class TermsEntry(Strict):
     """What may be said for everybody, and again for one team or one id."""
 
-    target: str | None = None
-    clear: str | None = None
-    warn: str | None = None
+    target: Bound | None = None
+    clear: Bound | None = None
+    warn: Bound | None = None
     min_samples: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
@@ -42,7 +44,7 @@ class GoalEntry(TermsEntry):
     kpi: KpiName
     scope: ScopeKind = "agent"
     window: WindowName
-    target: str
+    target: Bound
     hold: Annotated[DurationMs, Field(alias="for")] = 0
     severity: Severity = "warning"
     evidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
@@ -122,6 +124,8 @@ def _explain(fault: Any, subject: str) -> str:
     if fault["type"] == "extra_forbidden":
         message = "no such field"
     place = ".".join(str(part) for part in fault["loc"])
+    if not place.isprintable():  # a line stays one
+        place = repr(place)
     return f"{subject}: {place}: {message}" if place else f"{subject}: {message}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 FILE_BYTES_MAX: Final = 1_000_000
+_SLIPS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Faults(Exception):  # noqa: N818 - several faults at once, each a line for a person
@@ -32,6 +33,34 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
+        """The value; PyYAML's slips over a text like `2024-13-45` are errors that name their line.
+
+        Its constructors let whatever they stumble over escape, without a place.
+        """
+        try:
+            return super().construct_object(node, deep=deep)
+        except _SLIPS as error:
+            message = f"what stands here is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from error
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """The text; half of a surrogate pair could never be written to Kafka."""
+        text = super().construct_scalar(node)
+        if not is_unicode(text):
+            message = "text with half of a surrogate pair"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+        return text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether `text` can be encoded: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 def read_yaml(file: Path) -> Any:
     """What stands in `file`; None where it is empty.
@@ -44,4 +73,13 @@ def read_yaml(file: Path) -> Any:
             raise Faults([f"{file}: larger than {FILE_BYTES_MAX} bytes"])
         return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise Faults([f"{file}: not YAML: {' '.join(str(error).split())}"]) from error
+        raise Faults([f"{file}: not YAML: {_explain(error)}"]) from error
+
+
+def _explain(error: Exception) -> str:
+    """One line with the place, and without the text there, which may be a password."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark, parts = error.problem_mark, (error.context, error.problem)
+        what = ", ".join(part for part in parts if part)
+        return f"line {mark.line + 1}, column {mark.column + 1}: {what}"
+    return " ".join(str(error).split())

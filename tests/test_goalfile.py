@@ -98,6 +98,8 @@ def test_no_file_and_an_empty_one_are_no_goals(tmp_path: Path) -> None:
         ({"evidence": float("nan")}, "goal 'csat-floor': evidence: Input should be"),
         ({"severity": "dire"}, "goal 'csat-floor': severity: Input should be"),
         ({"colour": "red"}, "goal 'csat-floor': colour: no such field"),
+        ({"co\nlour": "red"}, "goal 'csat-floor': 'co\\nlour': no such field"),
+        ({"target": ">= " + " " * 100 + "1"}, "goal 'csat-floor': target: String should have at"),
         ({"purpose": ""}, "goal 'csat-floor': purpose: String should have at least 1"),
         ({"name": "Not OK"}, "goal 'Not OK': name: String should match pattern"),
         ({"name": None}, "goal no. 1: name: Input should be a valid string"),
@@ -164,6 +166,9 @@ def test_one_goals_fault_does_not_hide_anothers(tmp_path: Path) -> None:
         ("gaols: []", "goals file: gaols: no such field"),
         ("goals: [7]", "goal no. 1:"),
         ("leads: {red: 7}", "goals file: leads.red:"),
+        ("goals: [{1: 2}]", "goal no. 1:"),
+        ("leads: {red: 2024-13-45}", "not YAML: line 1, column 14: what stands here is no timest"),
+        ('leads: {red: "\\ud800"}', "not YAML: line 1, column 14: text with half of a surrogate"),
     ],
 )
 def test_a_file_of_another_shape_is_refused_in_a_line(

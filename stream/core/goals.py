@@ -72,7 +72,7 @@ def parse_target(text: str, kpi: Kpi) -> Target:
         raise ValueError(message)
     bound = _parse_value(match[2], kpi, text)
     low, high = _RANGES.get(kpi.name, _RANGES.get(kpi.unit, (0.0, math.inf)))
-    if not low <= bound <= high:
+    if not (low <= bound <= high and math.isfinite(bound)):
         message = f"{text!r}: {kpi.name} lies between {low:g} and {high:g}"
         raise ValueError(message)
     return Target(match[1] == ">=", bound)

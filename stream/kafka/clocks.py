@@ -42,7 +42,7 @@ class Clocks:
         """
         try:
             clock = _DECODER.decode(value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"no clock: {error}") from error
         self.by_topic[topic] = max(clock.now, self.by_topic.get(topic, 0))
         if any(name not in self.by_topic for name in self._fed):

@@ -71,6 +71,7 @@ def test_a_target_is_a_bound_in_the_kpis_unit(
         ("nps", ">= -101", "nps lies between -100 and 100"),
         ("handled", ">= -1", "handled lies between 0 and inf"),
         ("handled", ">= inf", "handled is in contacts; expected a number"),
+        ("handle_time", f"<= {'9' * 400}s", "handle_time lies between 0 and inf"),
         ("handled", ">= 1e999", "handled is in contacts; expected a number"),
     ],
 )

@@ -1,0 +1,25 @@
+"""The variables that are meant for us, `KPI_STREAM_*`, and what is wrong with them as such."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from stream.yamlfile import is_unicode
+
+PREFIX: Final = "KPI_STREAM_"
+NESTED: Final = "__"
+
+
+def faulty_variables(environment: Mapping[str, str], settings: AbstractSet[str]) -> Iterator[str]:
+    """A line for each variable that names none of `settings`, or whose value is no text.
+
+    Either would pass in silence: the one as if it were not there, the other until it is to be
+    written to Kafka.
+    """
+    for name in sorted(name for name in environment if name.upper().startswith(PREFIX)):
+        if name[len(PREFIX) :].lower().partition(NESTED)[0] not in settings:
+            yield f"{name}: no such setting"
+        elif not is_unicode(environment[name]):
+            yield f"{name}: not UTF-8"
