@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -73,12 +73,15 @@ class Pane:
     ids: set[bytes] = field(default_factory=set)
 
 
-class RowKey(NamedTuple):
+D = TypeVar("D")
+
+
+class RowKey(NamedTuple, Generic[D]):
     """What identifies a row; a row past `SEGMENT_IDS_MAX` ids goes on in the next segment."""
 
     minute: int
     segment: int
-    dims: Dims
+    dims: D
 
 
 def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[Any]:
@@ -90,8 +93,8 @@ def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[
     return bigger
 
 
-class RowStore:
-    """The rows of one partition."""
+class RowStore(Generic[D]):
+    """Rows by minute and dimensions: `Dims` where they hold events."""
 
     def __init__(self) -> None:
         """An empty store."""
@@ -102,9 +105,9 @@ class RowStore:
         self.segment: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.latest_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.ids: list[bytearray] = []
-        self.dims: list[Dims | None] = []
+        self.dims: list[D | None] = []
         self.dims_rows: list[int] = []
-        self._dims_lookup: dict[Dims, int] = {}
+        self._dims_lookup: dict[D, int] = {}
         self._free_rows: list[int] = []
         self._free_dims: list[int] = []
 
@@ -117,7 +120,12 @@ class RowStore:
         pane = self.panes.get(minute)
         return pane is not None and digest in pane.ids
 
-    def absorb(self, minute: int, dims: Dims, digest: bytes, at_ms: int) -> int:
+    def find(self, minute: int, dims: D) -> int | None:
+        """The open row of a minute and dimensions."""
+        pane, index = self.panes.get(minute), self._dims_lookup.get(dims)
+        return None if pane is None or index is None else pane.open_rows.get(index)
+
+    def absorb(self, minute: int, dims: D, digest: bytes, at_ms: int) -> int:
         """Notes the event's id in its row, which it opens where needed, and returns the row."""
         pane = self.panes.get(minute)
         if pane is None:
@@ -134,7 +142,7 @@ class RowStore:
             self.latest_ms[row] = at_ms
         return row
 
-    def open(self, key: RowKey) -> int:
+    def open(self, key: RowKey[D]) -> int:
         """A new, empty row for `key`, from now on the open one of its minute and dimensions."""
         index = self._intern(key.dims)
         row = self._free_rows.pop() if self._free_rows else self._extend()
@@ -149,7 +157,7 @@ class RowStore:
         self.segment[row] = key.segment
         return row
 
-    def load(self, key: RowKey, latest_ms: int, ids: bytes) -> int:
+    def load(self, key: RowKey[D], latest_ms: int, ids: bytes) -> int:
         """A row as it was stored; the caller fills in its measures."""
         row = self.open(key)
         self.ids[row] += ids
@@ -158,15 +166,15 @@ class RowStore:
         seen.update(ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES))
         return row
 
-    def key(self, row: int) -> RowKey:
+    def key(self, row: int) -> RowKey[D]:
         """What identifies `row`."""
         dims = self.dims[self.dims_index[row]]
         assert dims is not None, "a live row's dimensions are interned"
         return RowKey(int(self.minute[row]), int(self.segment[row]), dims)
 
-    def evict(self, minutes: Iterable[int]) -> tuple[list[RowKey], list[int]]:
+    def evict(self, minutes: Iterable[int]) -> tuple[list[RowKey[D]], list[int]]:
         """Forgets whole minutes; returns the rows' keys and the dims that no row has any more."""
-        keys: list[RowKey] = []
+        keys: list[RowKey[D]] = []
         orphans: list[int] = []
         for minute in minutes:
             for row in self.panes.pop(minute).rows:
@@ -190,7 +198,7 @@ class RowStore:
         self.dims[index] = None
         self._free_dims.append(index)
 
-    def _intern(self, dims: Dims) -> int:
+    def _intern(self, dims: D) -> int:
         index = self._dims_lookup.get(dims)
         if index is None:
             if self._free_dims:

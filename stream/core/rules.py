@@ -15,6 +15,9 @@ from stream.core.windows import Window
 class Rules:
     """The rules of one partition. `skew_ms`: how far ahead of now an event may be (None: any).
 
+    `shared_kinds`: the scopes to which other partitions contribute as well, and whose figures
+    are therefore summed elsewhere (`rollup.py`).
+
     `keep_all`: refuse nothing as late and forget nothing, as an audit of the past needs it.
     """
 
@@ -25,3 +28,4 @@ class Rules:
     queue_teams: Mapping[str, str] = field(default_factory=dict)
     skew_ms: int | None = 300_000
     keep_all: bool = False
+    shared_kinds: tuple[ScopeKind, ...] = ()

@@ -7,8 +7,8 @@ the queue, so that a team's service level is its queue's and an abandoned call h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
 from stream.core.rows import Dims, Ints, grown
+
+# Whom a row's work and whom its service counts for, by whatever stands for its dimensions.
+IdsOf = Callable[[Any], tuple[str | None, str | None]]
 
 NOBODY: Final = 0
 _FIRST_CAPACITY: Final = 64
@@ -38,7 +41,7 @@ Masks = npt.NDArray[np.uint64]
 
 
 def scope_ids(
-    kind: ScopeKind, dims: Dims, queue_teams: Mapping[str, str]
+    kind: ScopeKind, queue_teams: Mapping[str, str], dims: Dims
 ) -> tuple[str | None, str | None]:
     """Whom a row's work and whom its service counts for, among scopes of `kind`."""
     mapped = queue_teams.get(dims.queue) if dims.queue is not None else None
@@ -50,8 +53,13 @@ def scope_ids(
     return named, named
 
 
+def column_groups(kind: ScopeKind) -> list[tuple[int, slice]]:
+    """Which columns count for scopes of `kind`: by what a row's work (0) or service (1) names."""
+    return [(0, _WORK), *_SERVICE_GROUPS[kind]]
+
+
 class ScopeTable:
-    """All scopes of one kind in one partition.
+    """All scopes of one kind in one partition; what a row counts for is told by `ids_of`.
 
     `sums` is [bucket, slot, column]; slot 0 is nobody and collects what counts for no one.
     `touched` and `rolled` are bits per window: changed by an event, or by a minute's passing,
@@ -59,8 +67,13 @@ class ScopeTable:
     a verdict changed, the reading waits for nothing.
     """
 
-    def __init__(self, kind: ScopeKind, windows: int, queue_teams: Mapping[str, str]) -> None:
-        """No scopes yet."""
+    def __init__(
+        self,
+        kind: ScopeKind,
+        windows: int,
+        ids_of: IdsOf,
+    ) -> None:
+        """No scopes yet. `ids_of` tells whom a row's work and whom its service counts for."""
         self.kind = kind
         self.windows = windows
         self.ids: list[str | None] = [None]
@@ -72,11 +85,11 @@ class ScopeTable:
         self.urgent: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
         self.stagger: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.teams: dict[int, tuple[int, str]] = {}
-        self._queue_teams = queue_teams
+        self._ids_of = ids_of
         self._references: list[int] = [1]
         self._free: list[int] = []
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 3), dtype=np.int64)
-        self._groups = [(0, _WORK), *_SERVICE_GROUPS[kind]]
+        self._groups = column_groups(kind)
         self._group_of_column: Ints = np.full(COLUMNS, _UNCOUNTED, dtype=np.int64)
         for group, columns in self._groups:
             self._group_of_column[columns] = group
@@ -86,11 +99,11 @@ class ScopeTable:
         """How many slots the arrays hold; parallel arrays elsewhere follow it."""
         return len(self.touched)
 
-    def join(self, index: int, dims: Dims) -> None:
+    def join(self, index: int, dims: Any) -> None:
         """Makes known whom the dimensions with `index` count for."""
         if index >= len(self._by_dims):
             self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
-        for group, name in enumerate(scope_ids(self.kind, dims, self._queue_teams)):
+        for group, name in enumerate(self._ids_of(dims)):
             self._by_dims[index, group] = NOBODY if name is None else self._slot(name)
 
     def leave(self, index: int) -> list[int]:

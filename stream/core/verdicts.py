@@ -55,7 +55,8 @@ class Watched(NamedTuple):
 class Verdicts:
     """The goals of one partition: last verdicts, alert states, and which states changed.
 
-    No verdict is given before `open` is set: a partition first has to catch up.
+    No verdict is given before `open` is set: a partition first has to catch up. While `held`,
+    verdicts and alerts stay as they are: what they would rest on is stale.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Verdicts:
     ) -> None:
         """Watches the goals whose scope and window this partition keeps."""
         self.open = False
+        self.held = False
         self.complete_from: dict[str, int] = {}
         self.states: dict[str, dict[str, AlertState]] = {}
         self.changed: set[AlertKey] = set()
@@ -90,6 +92,8 @@ class Verdicts:
         A new verdict marks its scope's window in `ScopeTable.urgent`, so that its reading goes
         out at once.
         """
+        if self.held:
+            return []
         announcements = self._withdraw_removed(now_ms)
         for watched in self.watched.values():
             if self.complete_from.get(watched.goal.kpi.name, -1) > buckets.spans[watched.window][0]:
@@ -101,7 +105,7 @@ class Verdicts:
 
     def of_window(self, kind: str, window: int) -> list[Watched]:
         """The goals that are judged on scopes of `kind` over the window with that index."""
-        goals = self.watched.values() if self.open else ()
+        goals = self.watched.values() if self.open and not self.held else ()
         return [w for w in goals if w.goal.scope == kind and w.window == window]
 
     def restore(self, key: AlertKey, state: AlertState) -> None:

@@ -35,13 +35,13 @@ def fingerprint(layout: Sequence[str]) -> int:
     return crc32("\n".join(layout).encode())
 
 
-def encode_row_key(key: RowKey) -> bytes:
+def encode_row_key(key: RowKey[Dims]) -> bytes:
     """The changelog key of a row."""
     minute, segment = key.minute.to_bytes(4, "big"), key.segment.to_bytes(2, "big")
     return ROW + minute + segment + orjson.dumps(list(key.dims))
 
 
-def encode_rows(store: RowStore, rows: Ints, layout: Sequence[str]) -> list[tuple[bytes, bytes]]:
+def encode_rows(store: RowStore[Dims], rows: Ints, layout: Sequence[str]) -> list[tuple[bytes, bytes]]:
     """The changelog records of these rows, as they are now."""
     if not len(rows):
         return []
@@ -64,7 +64,7 @@ def encode_rows(store: RowStore, rows: Ints, layout: Sequence[str]) -> list[tupl
 class StoredRows(NamedTuple):
     """Rows as they were stored; `measures` is in the same order."""
 
-    rows: list[tuple[RowKey, int, bytes]]
+    rows: list[tuple[RowKey[Dims], int, bytes]]
     measures: Ints
 
 
@@ -131,7 +131,7 @@ class RowDecoder:
             measures[of_layout] = moved
         return measures
 
-    def _key(self, raw: bytes) -> RowKey:
+    def _key(self, raw: bytes) -> RowKey[Dims]:
         text = raw[_KEY_HEAD:]
         dims = self._dims.get(text)
         if dims is None:

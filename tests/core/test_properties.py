@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream.core.alerts import AlertState
     from stream.core.goals import Goal
     from stream.core.readings import Reading, ReadingKey
-    from stream.core.rows import RowKey
+    from stream.core.rows import Dims, RowKey
     from stream.core.verdicts import AlertKey, Announcement
 
 # Half a day before Berlin's clocks go forward.
@@ -253,7 +253,7 @@ class Changelog:
 
     def __init__(self) -> None:
         """Nothing stored."""
-        self.rows: dict[RowKey, tuple[int, bytes, list[int]]] = {}
+        self.rows: dict[RowKey[Dims], tuple[int, bytes, list[int]]] = {}
         self.alerts: dict[AlertKey, AlertState] = {}
 
     def store(self, made: Engine) -> list[Announcement]:

@@ -27,14 +27,14 @@ def dims(agent: str = "a1", queue: str | None = None) -> Dims:
     return Dims(agent, None, None, queue, None, None, None, None)
 
 
-def absorb(store: RowStore, event_id: str, of: Dims | None = None, at: int = M) -> int:
+def absorb(store: RowStore[Dims], event_id: str, of: Dims | None = None, at: int = M) -> int:
     """Absorbs an event of that minute, in its first millisecond."""
     return store.absorb(at, of or dims(), event_digest("interaction", event_id), at * 60_000)
 
 
-def filled(events: int) -> RowStore:
+def filled(events: int) -> RowStore[Dims]:
     """A store whose one combination of dimensions has absorbed so many events."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     for number in range(events):
         absorb(store, f"e{number}")
     return store
@@ -57,7 +57,7 @@ def test_every_dimension_comes_from_its_own_field() -> None:
 
 def test_events_of_one_minute_and_dimensions_share_a_row() -> None:
     """Another minute or another combination is another row."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     rows = [absorb(store, "e1"), absorb(store, "e2"), absorb(store, "e3", dims(queue="q1"))]
     rows.append(absorb(store, "e4", at=M + 1))
     assert rows[0] == rows[1]
@@ -71,7 +71,7 @@ def test_events_of_one_minute_and_dimensions_share_a_row() -> None:
 
 def test_an_id_is_known_in_its_minute_whatever_the_dimensions() -> None:
     """A duplicate carries the same time; its kind is part of its id."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     digest = event_digest("interaction", "e1")
     assert not store.knows(M, digest)
     absorb(store, "e1")
@@ -83,7 +83,7 @@ def test_an_id_is_known_in_its_minute_whatever_the_dimensions() -> None:
 @pytest.mark.parametrize("order", [[5, 9], [9, 5], [9, 9]])
 def test_a_row_remembers_its_latest_event(order: list[int]) -> None:
     """Whatever order they come in."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     for at_ms in order:
         row = store.absorb(M, dims(), event_digest("interaction", f"e{at_ms}"), at_ms)
     assert store.latest_ms[row] == 9  # type: ignore[possibly-undefined]  # no order is empty
@@ -119,7 +119,7 @@ def test_loaded_segments_go_on_where_the_last_one_ended(order: list[int]) -> Non
     """Whatever order rows are stored in, closed segments are never written again."""
     before = filled(2 * SEGMENT_IDS_MAX + 5)
     rows = before.panes[M].rows
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     for number in order:
         store.load(before.key(rows[number]), M * 60_000, bytes(before.ids[rows[number]]))
     assert store.key(absorb(store, "new")) == RowKey(M, 2, dims())
@@ -130,7 +130,7 @@ def test_loaded_segments_go_on_where_the_last_one_ended(order: list[int]) -> Non
 
 def test_an_evicted_minute_is_forgotten_whole() -> None:
     """Its rows' keys are returned, and the dimensions that no row has any more."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     absorb(store, "e1")
     absorb(store, "e2", dims("a2"))
     kept = absorb(store, "e3", at=M + 1)
@@ -144,7 +144,7 @@ def test_an_evicted_minute_is_forgotten_whole() -> None:
 
 def test_freed_places_are_used_again_and_empty() -> None:
     """A row in a place that another had left begins from nothing."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     row = absorb(store, "e1")
     store.measures[row] = 7
     (orphan,) = store.evict([M])[1]
@@ -160,7 +160,7 @@ def test_freed_places_are_used_again_and_empty() -> None:
 
 def test_places_do_not_grow_while_minutes_come_and_go() -> None:
     """Ten rows at a time need ten places, however long the store lives."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     for step in range(500):
         for number in range(10):
             absorb(store, f"e{step}-{number}", dims(f"a{step}-{number}"), at=M + step)
@@ -171,7 +171,7 @@ def test_places_do_not_grow_while_minutes_come_and_go() -> None:
 
 def test_rows_keep_their_values_while_the_store_grows() -> None:
     """Past the first capacity every column is as it was."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     for number in range(3_000):
         row = absorb(store, f"e{number}", at=M + number)
         store.measures[row, 3] = number

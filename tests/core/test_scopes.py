@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -44,12 +45,12 @@ def test_whom_work_and_service_count_for(
     kind: ScopeKind, named: dict[str, str], work: str | None, service: str | None
 ) -> None:
     """Work counts for whom the event names; service for the queue, and above it by the queue."""
-    assert scope_ids(kind, dims(**named), QUEUE_TEAMS) == (work, service)
+    assert scope_ids(kind, QUEUE_TEAMS, dims(**named)) == (work, service)
 
 
 def table(kind: ScopeKind, *named: dict[str, str]) -> ScopeTable:
     """A table with two windows, three buckets and these dimensions, numbered from 0."""
-    made = ScopeTable(kind, 2, QUEUE_TEAMS)
+    made = ScopeTable(kind, 2, partial(scope_ids, kind, QUEUE_TEAMS))
     made.need_buckets(3)
     for index, names in enumerate(named):
         made.join(index, dims(**names))

@@ -31,14 +31,14 @@ ROWS = st.dictionaries(
     ),
     max_size=6,
 )
-Rows = dict[RowKey, tuple[int, bytes, dict[int, int]]]
+Rows = dict[RowKey[Dims], tuple[int, bytes, dict[int, int]]]
 NOTHING: dict[int, int] = {}
 ONE = RowKey(28_508_400, 0, Dims("a1", None, None, "q", None, None, None, None))
 
 
-def store_of(rows: Rows) -> tuple[RowStore, list[int]]:
+def store_of(rows: Rows) -> tuple[RowStore[Dims], list[int]]:
     """A store with these rows, and their places."""
-    store = RowStore()
+    store: RowStore[Dims] = RowStore()
     places = [store.load(key, latest_ms, ids) for key, (latest_ms, ids, _) in rows.items()]
     for place, (_, _, measures) in zip(places, rows.values(), strict=True):
         for column, value in measures.items():
@@ -125,7 +125,7 @@ def test_what_another_version_wrote_is_refused_by_name(change: str) -> None:
 
 
 @given(KEYS, KEYS)
-def test_keys_differ_where_rows_do(one: RowKey, other: RowKey) -> None:
+def test_keys_differ_where_rows_do(one: RowKey[Dims], other: RowKey[Dims]) -> None:
     """Compaction keeps one record per row, so keys must not meet, nor change."""
     assert (encode_row_key(one) == encode_row_key(other)) == (one == other)
     assert encode_row_key(one)[:1] == b"r"

@@ -1,0 +1,144 @@
+"""Figures of scopes that lie on many partitions: their sources' sums added up.
+
+A *source* is an input partition. It reports: the absolute sums of the minutes that changed, and
+the instant and offsets at which they hold. All that a report says becomes visible at once, so
+every figure here is the sum of whole states of its sources, each with its own as-of.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stream.core.board import Board
+from stream.core.buckets import OUTSIDE
+from stream.core.kpis import ScopeKind
+from stream.core.rows import Ints, RowKey
+from stream.core.rules import Rules
+from stream.core.scopes import IdsOf
+from stream.core.shares import SharePlace
+
+STALE_AFTER_MS: Final = 10_000
+
+
+class Part(NamedTuple):
+    """What one source adds to one scope; the dimensions of a row here."""
+
+    source: int
+    kind: ScopeKind
+    scope_id: str
+
+
+class Report(NamedTuple):
+    """A source's state: when it held, and what it includes.
+
+    `offsets`: per input topic, the first offset not included. `complete_from`: the minute from
+    which on a KPI is complete, where a definition has changed. `settled`: a replay has ended.
+    """
+
+    source: int
+    as_of_ms: int
+    offsets: Mapping[str, int]
+    complete_from: Mapping[str, int]
+    settled: bool = False
+
+
+class Batch(NamedTuple):
+    """A report with the sums that changed since the one before: [place, column]."""
+
+    report: Report
+    places: list[SharePlace]
+    sums: Ints
+
+
+class Rollup(Board[Part]):
+    """One partition of the scopes: which ones follows from their names."""
+
+    def __init__(self, rules: Rules, sources: int) -> None:
+        """Nothing is known of any of the sources 0 to `sources` − 1."""
+        super().__init__(rules, {kind: _ids_of(kind) for kind in rules.kinds})
+        self.sources = range(sources)
+        self.reports: dict[int, Report] = {}
+        self._waiting: dict[int, deque[Batch]] = {source: deque() for source in self.sources}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every source has reported."""
+        return len(self.reports) == len(self.sources)
+
+    @property
+    def as_of_ms(self) -> int:
+        """The oldest as-of among the sources; at least one has to have reported."""
+        return min(report.as_of_ms for report in self.reports.values())
+
+    def absorb(self, batch: Batch) -> None:
+        """Makes a source's new state visible, whatever its predecessors were."""
+        report = batch.report
+        self.reports[report.source] = report
+        for kpi, minute in report.complete_from.items():
+            if minute > self.readings.complete_from.get(kpi, 0):
+                self.complete_from(kpi, minute)
+        kept = [i for i, place in enumerate(batch.places) if place.minute >= self._swept]
+        if kept:
+            rows = [self._row(report.source, batch.places[i]) for i in kept]
+            self._replace(rows, batch.sums[kept])
+
+    def wait_for_others(self, batch: Batch) -> None:
+        """Makes states visible instant by instant, each once every source has come to it.
+
+        So a replay judges goals at the files' instants, whichever partition is read faster.
+        """
+        self._waiting[batch.report.source].append(batch)
+        while all(self._waiting.values()):
+            now_ms = min(queue[0].report.as_of_ms for queue in self._waiting.values())
+            for queue in self._waiting.values():
+                while queue and queue[0].report.as_of_ms <= now_ms:
+                    self.absorb(queue.popleft())
+            self.tick(now_ms)
+            if all(report.settled for report in self.reports.values()):
+                self.settle()
+
+    def roll(self, wall_ms: int) -> list[int]:
+        """Moves now to where the slowest live source has come; returns the stale sources.
+
+        A source that has said nothing for `STALE_AFTER_MS` is included as it was and no longer
+        waited for; nobody is judged by it.
+        """
+        stale = [
+            source
+            for source, report in self.reports.items()
+            if wall_ms - report.as_of_ms > STALE_AFTER_MS
+        ]
+        live = [r.as_of_ms for source, r in self.reports.items() if source not in stale]
+        self.verdicts.held = bool(stale)
+        self.tick(min(live, default=wall_ms - STALE_AFTER_MS))
+        return sorted(stale)
+
+    def _row(self, source: int, place: SharePlace) -> int:
+        part = Part(source, *place.scope)
+        row = self.rows.find(place.minute, part)
+        return self.rows.open(RowKey(place.minute, 0, part)) if row is None else row
+
+    def _replace(self, rows: list[int], sums: Ints) -> None:
+        """Puts new absolute sums in place of old ones; each row at most once."""
+        store = self.rows
+        change = sums - store.measures[rows]
+        store.measures[rows] = sums
+        self._introduce(rows)
+        buckets, dims = self._buckets_of(rows), store.dims_index[rows]
+        for bucket in np.unique(buckets[buckets != OUTSIDE]).tolist():
+            there = buckets == bucket
+            for table in self.tables.values():
+                table.move(change[there], dims[there], OUTSIDE, bucket, 0)
+        self._touch(np.array(rows, dtype=np.int64), buckets)
+
+
+def _ids_of(kind: ScopeKind) -> IdsOf:
+    def ids_of(part: Part) -> tuple[str | None, str | None]:
+        name = part.scope_id if part.kind == kind else None
+        return name, name
+
+    return ids_of
