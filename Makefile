@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock lint format test demo bench clean
+.PHONY: help venv lock lint format test demo bench chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ demo: venv ## Watch KPIs, alerts and gauges live, with a broker in memory
 
 bench: venv ## Measure throughput
 	$(BIN)/python -m tests.bench
+
+chaos: venv ## Kill, freeze and cut off workers and broker for a quarter of an hour; SEED=n repeats
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,31 @@
+"""What a check has looked at and what it has found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+EXAMPLES_MAX: Final = 12
+
+
+@dataclass
+class Findings:
+    """`seen` says how much was looked at; every number in `wrong` has to be 0."""
+
+    seen: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def count(self, what: str, wrong: Iterable[object]) -> None:
+        """Counts what is wrong, zero too, and keeps some examples."""
+        found = [str(item) for item in wrong]
+        self.wrong[what] += len(found)
+        room = max(0, EXAMPLES_MAX - len(self.examples))
+        self.examples += [f"{what}: {item}"[:600] for item in found[:room]]
+
+    def set(self, what: str, wrong: Iterable[object]) -> None:
+        """The same for what was looked at anew as a whole: what was counted before is forgotten."""
+        self.wrong[what] = 0
+        self.count(what, wrong)

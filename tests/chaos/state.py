@@ -1,0 +1,59 @@
+"""What the changelog holds: ids in rows, alerts under way, how far minutes were forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream.config import Settings
+from stream.core.events import Kind
+from stream.core.measures import measure_ids
+from stream.core.rows import ID_BYTES, event_digest
+from stream.kafka.recovery import sort_records
+from stream.kafka.rowcodec import RowDecoder
+from tests.kafka.live import TopicReader
+
+
+@dataclass
+class Stored:
+    """The stored state of all partitions."""
+
+    ids: list[tuple[int, bytes]] = field(default_factory=list)
+    alerts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    kept_from: dict[int, int] = field(default_factory=dict)
+    offsets: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @staticmethod
+    def digest(kind: Kind, event_id: str) -> bytes:
+        """What stands for an event in a row."""
+        return event_digest(kind, event_id)
+
+
+async def read_state(settings: Settings) -> Stored:
+    """Reads the changelog from its beginning to its end."""
+    latest: dict[int, dict[bytes, bytes]] = {n: {} for n in range(settings.partitions)}
+    async with TopicReader(settings.broker, settings.changelog) as reader:
+        for record in await reader.read_to_end():
+            assert record.key is not None
+            if record.value is None:
+                latest[record.partition].pop(record.key, None)
+            else:
+                latest[record.partition][record.key] = record.value
+    stored = Stored()
+    for number, records in latest.items():
+        _sort(stored, number, records, settings)
+    return stored
+
+
+def _sort(stored: Stored, number: int, records: dict[bytes, bytes], settings: Settings) -> None:
+    state = sort_records(records)
+    assert state.checkpoint is not None, f"partition {number} has no checkpoint"
+    decoder = RowDecoder(
+        measure_ids(settings.thresholds()),
+        {int(name, 16): layout for name, layout in state.checkpoint.layouts.items()},
+    )
+    stored.kept_from[number] = state.checkpoint.kept_from_minute
+    stored.offsets[number] = state.checkpoint.offsets
+    for _, _, ids in decoder.decode(state.rows).rows:
+        stored.ids += [(number, ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)]
+    for key, alert in state.alerts.items():
+        stored.alerts[key.goal, key.scope_id] = (alert.status, alert.alert_id)
