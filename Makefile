@@ -3,9 +3,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# How long `make fuzz` searches for each of its targets.
+SECONDS ?= 60
 READY  := $(VENV)/.ready
 # Only the machine that makes the lock file has it; the project never needs it.
 PIP_TOOLS := pip-tools==7.6.2
+ATHERIS_HAS_WHEELS := sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'
 
 # A wheel folder of this machine's own must not decide what is locked or installed.
 unexport PIP_FIND_LINKS
@@ -13,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock lint format test demo bench chaos clean
+.PHONY: help venv lock lint format test fuzz demo bench chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +37,9 @@ lock: ## Pin the newest versions that pyproject.toml allows in requirements.lock
 		--all-extras --allow-unsafe --generate-hashes --strip-extras \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file requirements.lock pyproject.toml
+	# pip-compile drops this marker, and where there is no wheel an install would want a compiler.
+	sed -i.bak -E "s/^(atheris==[^ ]+)/\1 ; $(ATHERIS_HAS_WHEELS)/" requirements.lock
+	rm requirements.lock.bak
 
 lint: venv ## Check style, format and types
 	$(BIN)/ruff check
@@ -46,6 +52,9 @@ format: venv ## Mend style and format where that is safe
 
 test: venv lint ## Lint, then run every test (Kafka's own need java 17 and mvn)
 	$(BIN)/python -m pytest -q
+
+fuzz: venv ## Search for bytes that break a reader, SECONDS=60 for each
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 demo: venv ## Watch KPIs, alerts and gauges live, with a broker in memory
 	$(BIN)/kpi-stream demo
