@@ -206,16 +206,27 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _changelog_is_apart(self) -> Settings:
-        if self.changelog in self.topics.model_dump().values():
-            message = f"a topic has the changelog's name, {self.changelog}"
-            raise ValueError(message)
+    def _own_topics_are_apart(self) -> Settings:
+        for name in (self.changelog, self.rollups, self.rollups_changelog):
+            if name in self.topics.model_dump().values():
+                message = f"a topic has the name of one of ours, {name}"
+                raise ValueError(message)
         return self
 
     @property
     def changelog(self) -> str:
         """The topic in which the rows are kept, by Faust's convention for a table called `rows`."""
         return f"{self.app}-rows-changelog"
+
+    @property
+    def rollups(self) -> str:
+        """The topic in which partitions tell what they add to teams, queues and the like."""
+        return f"{self.app}-rollups"
+
+    @property
+    def rollups_changelog(self) -> str:
+        """The topic in which the alerts of those scopes are kept."""
+        return f"{self.app}-rollups-changelog"
 
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the settings' order."""

@@ -10,16 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import faust
 from mode import Service
 from prometheus_client import CollectorRegistry
 
 from stream.config import Metrics, Settings
-from stream.core.engine import Engine
+from stream.core.board import Board
 from stream.core.goals import Goal
-from stream.core.kpis import SCOPE_KINDS, ScopeKind
+from stream.core.kpis import SCOPE_KINDS
 from stream.core.rules import Rules
 from stream.instance import hold_instance
 from stream.kafka.app import EXPLAINED, KpiApp
@@ -40,21 +40,21 @@ RECOVERY_STALL_S: Final = 600.0
 STOP_DEADLINE_S: Final = 20.0
 
 
-def rules_of(settings: Settings, goals: tuple[Goal, ...], kinds: tuple[ScopeKind, ...]) -> Rules:
-    """What every partition is run by. In replay only clocks move now, so no event is early."""
+def rules_of(settings: Settings, goals: tuple[Goal, ...], partitions: int) -> Rules:
+    """What every partition is run by. In replay only clocks move now, so no event is early.
+
+    Of several partitions none sees a whole team or queue: each has its part in them.
+    """
+    alone = partitions == 1
     return Rules(
         windows=settings.parsed_windows(),
-        kinds=kinds,
+        kinds=SCOPE_KINDS if alone else ("agent",),
+        shared_kinds=() if alone else tuple(kind for kind in SCOPE_KINDS if kind != "agent"),
         goals=goals,
         thresholds=settings.thresholds(),
         queue_teams=settings.queue_teams(),
         skew_ms=settings.skew if settings.time == "live" else None,
     )
-
-
-def kinds_of(partitions: int) -> tuple[ScopeKind, ...]:
-    """The scopes that one partition alone can give: only with one does it see a whole queue."""
-    return SCOPE_KINDS if partitions == 1 else ("agent",)
 
 
 class HttpService(Service):
@@ -86,21 +86,11 @@ def build(
     """
     topology = asyncio.run(prepare(settings))
     asyncio.set_event_loop(asyncio.new_event_loop())
-    kinds = kinds_of(topology.partitions)
-    if kinds != SCOPE_KINDS:
-        log.warning(
-            "the topics have %d partitions: readings are given for agents only; other scopes "
-            "need topics of one partition in this version",
-            topology.partitions,
-        )
-        for goal in goals:
-            if goal.scope not in kinds:
-                log.warning("goal %r is for a %s and will not be judged", goal.name, goal.scope)
     registry = CollectorRegistry()
     site = Site(
         settings,
         topology,
-        rules_of(settings, goals, kinds),
+        rules_of(settings, goals, topology.partitions),
         leads,
         Telemetry(registry),
         KafkaClients(settings),
@@ -113,13 +103,13 @@ def build(
     return app, server
 
 
-def complete_engines(app: KpiApp) -> Iterator[Engine]:
+def complete_engines(app: KpiApp) -> Iterator[Board[Any]]:
     """The engines of the partitions this worker surely owns and has caught up on."""
     interval_s = app.settings.flush_interval / 1000
     return (
         owned.stage.engine
         for owned in app.ownership.owned.values()
-        if owned.ready and owned.is_surely_ours(interval_s)
+        if owned.ready and owned.stage.is_complete and owned.is_surely_ours(interval_s)
     )
 
 
@@ -138,8 +128,10 @@ def health_of(app: KpiApp) -> Health:
             return Health(False, f"partition {number}: {owned.lag} behind, stuck for {age_s:.0f} s")
     if recovering_since is not None and now - recovering_since > RECOVERY_STALL_S:
         return Health(False, f"recovering for {now - recovering_since:.0f} s")
-    ready = sum(owned.ready for owned in owned_now.values())
-    return Health(healthy=True, detail=f"{ready} of {len(owned_now)} partitions caught up")
+    numbers = {number for _, number in owned_now}
+    behind = {number for (_, number), owned in owned_now.items() if not owned.ready}
+    ready = len(numbers - behind)
+    return Health(healthy=True, detail=f"{ready} of {len(numbers)} partitions caught up")
 
 
 def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:

@@ -83,7 +83,7 @@ def test_queues_have_their_own_thresholds_and_teams(tmp_path: Path) -> None:
         ("security: {protocol: SSL, cert_file: .}", "cert_file': Path does not point to a file"),
         ("[1, 2]", "not readable as settings"),
         ("app: a\napp: b", "'app' is written 2 times"),
-        ("topics: {kpis: kpi-stream-rows-changelog}", "a topic has the changelog's name"),
+        ("topics: {kpis: kpi-stream-rows-changelog}", "a topic has the name of one of ours"),
         ("topics: {kpis: ..}", "setting 'topics.kpis'"),
         ("skew: " + "9" * 400 + "d", "longer than a year"),
         ("security: {protocol: SSL, ca_file: /no/such}", "Path does not point to a file"),

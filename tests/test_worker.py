@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from stream import worker
 from stream.config import load_settings
 from stream.core.kpis import SCOPE_KINDS
 from stream.kafka.owned import SESSION_TIMEOUT_S, Owned
 from stream.kafka.telemetry import Telemetry
-from stream.worker import STALL_S, complete_engines, health_of, kinds_of
-from tests.core.build import goal
+from stream.worker import STALL_S, complete_engines, health_of, rules_of
 
 
 def owned(*, age_s: float = 0.0, stuck_s: float = 0.0, lag: int = 0, ready: bool = True) -> Owned:
     """A partition whose last flush, and whose last progress, was so long ago."""
     now = time.monotonic()
-    stage: Any = SimpleNamespace(engine=object())
+    stage: Any = SimpleNamespace(engine=object(), is_complete=True)
     lane: Any = SimpleNamespace(name="rows")
     return Owned(lane, stage, now - age_s, now - stuck_s, lag=lag, ready=ready)
 
@@ -88,30 +84,13 @@ def test_only_complete_partitions_that_are_surely_ours_are_shown() -> None:
     assert len(list(complete_engines(app(silent, flush_interval="30s")))) == 1
 
 
-def test_a_goal_that_cannot_be_judged_is_named_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A goal on a queue needs topics of one partition; nobody should wait for its alert."""
-
-    async def prepared(_: object) -> Any:
-        return SimpleNamespace(partitions=4)
-
-    monkeypatch.setattr(worker, "prepare", prepared)
-    monkeypatch.setattr(worker, "Site", lambda *_: None)
-    monkeypatch.setattr(worker, "KpiApp", lambda _: SimpleNamespace(add_dependency=lambda _: None))
-    goals = (goal(name="of-agents"), goal(name="of-queues", scope="queue"))
-    worker.build(load_settings(None), goals, {})
-    asyncio.get_event_loop_policy().get_event_loop().close()
-    asyncio.set_event_loop(None)
-    warnings = [record.getMessage() for record in caplog.records]
-    assert "goal 'of-queues' is for a queue and will not be judged" in warnings
-    assert not any("of-agents" in line for line in warnings)
-
-
-def test_scopes_beyond_agents_need_one_partition() -> None:
-    """A queue's contacts lie in many partitions, of which one worker may own a part."""
-    assert kinds_of(1) == SCOPE_KINDS
-    assert kinds_of(2) == ("agent",)
+def test_of_several_partitions_none_sees_a_whole_team() -> None:
+    """A queue's contacts lie in many partitions: each gives its agents, and shares the rest."""
+    settings = load_settings(None)
+    alone, of_two = rules_of(settings, (), 1), rules_of(settings, (), 2)
+    assert (alone.kinds, alone.shared_kinds) == (SCOPE_KINDS, ())
+    assert of_two.kinds == ("agent",)
+    assert {*of_two.kinds, *of_two.shared_kinds} == set(SCOPE_KINDS)
 
 
 def test_the_commit_age_grows_while_no_flush_comes_back() -> None:

@@ -46,6 +46,11 @@ class Board(Generic[D]):
         self._known_dims: set[int] = set()
         self._announcements: list[Announcement] = []
 
+    @property
+    def has_announcements(self) -> bool:
+        """Whether there are transitions that were not taken yet."""
+        return bool(self._announcements)
+
     def tick(self, now_ms: int) -> None:
         """Moves now on, never back: windows roll, old minutes go, goals are judged."""
         if self.now_ms is None or now_ms > self.now_ms:

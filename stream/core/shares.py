@@ -110,11 +110,11 @@ class Shares:
                 self.sums[row] = 0
                 self._free.append(row)
 
-    def publish_all(self) -> None:
-        """Has everything told again."""
-        self._changed.update(self._places)
+    def assume_told(self) -> None:
+        """After a restart: what was restored has been told before."""
+        self._changed.clear()
 
-    def take(self, at_most: int) -> tuple[list[SharePlace], Ints, list[SharePlace]]:
+    def take(self, at_most: int | None) -> tuple[list[SharePlace], Ints, list[SharePlace]]:
         """The changed places with their sums, the oldest first, and the places that are gone."""
         chosen = sorted(self._changed, key=_minute_of)[:at_most]
         self._changed.difference_update(chosen)

@@ -16,12 +16,13 @@ from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError
 from stream.kafka.owned import SESSION_TIMEOUT_S
 from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import DisagreementError
+from stream.kafka.rolluplane import RollupLane
 from stream.kafka.rowcodec import UnknownFormatError
 from stream.kafka.rowlane import RowLane
 from stream.kafka.site import Site
 from stream.kafka.stage import Lane
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
-from stream.kafka.topology import TopologyError
+from stream.kafka.topology import ROLLUPS, ROWS, TopologyError
 from stream.kafka.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class KpiApp(faust.App):
         topology = self.site.topology
         self.rows = self.Table(TABLE_NAME, partitions=topology.partitions)
         self.rows.attach(self.restore)
-        blocks = self.topic(*topology.inputs, schema=BlockSchema(), internal=False)
+        blocks = self.topic(*topology.consumed, schema=BlockSchema(), internal=False)
         self.agent(blocks, name="fold", concurrency=1)(self.fold)
         self.on_partitions_revoked.connect(self._on_revoked)
 
@@ -121,12 +122,18 @@ class KpiApp(faust.App):
             await self.crash(error)
 
     def _lanes(self) -> list[Lane]:
-        return [RowLane(self.site, self._delivery(), self.consumer, self.now)]
+        topology, consumer = self.site.topology, self.consumer
+        rows = self._delivery(ROWS, topology.changelog)
+        lanes: list[Lane] = [RowLane(self.site, rows, consumer, self.now)]
+        if topology.has_rollups:
+            rollups = self._delivery(ROLLUPS, topology.rollups_changelog)
+            lanes.append(RollupLane(self.site, rollups, consumer))
+        return lanes
 
-    def _delivery(self) -> Delivery:
+    def _delivery(self, lane: str, changelog: str) -> Delivery:
         if self.settings.delivery == "exactly_once":
-            changelog = self.site.topology.changelog
-            return ExactlyOnce(self.site.clients, self.settings.app, changelog=changelog)
+            clients, group = self.site.clients, self.settings.app
+            return ExactlyOnce(clients, group, stage=lane, changelog=changelog)
         return AtLeastOnce(self.producer.client, self.consumer)
 
     async def _on_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:

@@ -32,7 +32,8 @@ class Checkpoint(Struct, kw_only=True):
     included. `partitions`: how many the topics had. `kept_from_minute`: older minutes were
     forgotten. `layouts`: the measure ids by
     which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
-    a changed definition began anew.
+    a changed definition began anew. `told`: how far the rollups know. `sources`: of rollups, each
+    source's last report.
     """
 
     format: int
@@ -47,6 +48,8 @@ class Checkpoint(Struct, kw_only=True):
     layout: str
     layouts: dict[str, list[str]]
     since_ms: dict[str, int] = {}
+    told: dict[str, int] = {}
+    sources: dict[str, int] = {}
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
@@ -113,8 +116,8 @@ class ReadingCodec:
         self._thresholds = thresholds
         self._definitions: dict[tuple[str, str], dict[str, str]] = {}
 
-    def encode(self, reading: Reading, revision: int, offsets: Mapping[str, int]) -> bytes:
-        """The reading with its window, definitions, goals, and the input offsets it includes."""
+    def encode(self, reading: Reading, revision: int, origin: Mapping[str, Any]) -> bytes:
+        """The reading with its window, definitions, goals, and `origin`: the input it includes."""
         names = self._names(reading)
         record = reading_fields(reading)
         for name, figure in record["kpis"].items():
@@ -125,9 +128,9 @@ class ReadingCodec:
             "to": iso(reading.to_minute * MINUTE_MS),
             "team": reading.team,
             "revision": revision,
-            "offsets": offsets,
             "goals": {name: _goal_fields(judgement) for name, judgement in reading.judgements},
         }
+        record |= origin
         if reading.complete_from:
             since = {name: iso(minute * MINUTE_MS) for name, minute in reading.complete_from}
             record["complete_since"] = since

@@ -220,7 +220,7 @@ class Ownership:
             owned.moved_at = self.monotonic()
         owned.lag = sum(lags.values())
         caught_up = all(done[tp] >= end for tp, end in owned.ends.items())
-        if not owned.ready and caught_up and owned.stage.is_complete:
+        if not owned.ready and caught_up:
             owned.ready = True
             owned.stage.catch_up()
         if not owned.stop.is_set():

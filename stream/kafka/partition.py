@@ -28,16 +28,12 @@ from stream.kafka.codec import (
     CHECKPOINT_FORMAT,
     CHECKPOINT_KEY,
     Checkpoint,
-    ReadingCodec,
-    alert_topic_key,
     dead_letter_headers,
-    encode_alert_key,
-    encode_alert_state,
-    encode_announcement,
     encode_checkpoint,
-    kpi_key,
 )
 from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.outputs import Outputs
+from stream.kafka.publication import REPORT_EVERY_MS, SHARES_PER_FLUSH_MAX, Publication
 from stream.kafka.recovery import StoredState
 from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, fingerprint
 from stream.kafka.site import Site
@@ -58,7 +54,10 @@ class PartitionStage:
         self.engine = Engine(site.rules)
         self.included: dict[str, int] = {}
         self.clocks = Clocks((site.topology.interactions, site.topology.surveys))
-        self.revision = 0
+        self._outputs = Outputs(site)
+        topology, rules = site.topology, site.rules
+        self._publication = Publication(topology, number, rules) if topology.has_rollups else None
+        self._settled = False
         self._writer = secrets.token_hex(8)
         self._sequence = 0
         self._layout = measure_ids(site.rules.thresholds)
@@ -66,7 +65,6 @@ class PartitionStage:
         self._layouts = {self._layout_name: list(self._layout)}
         self._since_ms: dict[str, int] = {}
         self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
-        self._readings = ReadingCodec(site.rules.thresholds)
         self._places: dict[str, int] = {}
         self._dead: list[Outgoing] = []
         self._moved: dict[int, list[Outgoing]] = {}
@@ -94,6 +92,7 @@ class PartitionStage:
         self.engine.begin_judging()
         if self.engine.now_ms is not None:
             self.engine.tick(self.engine.now_ms)
+            self._publish_at_clock()
 
     def restore(self, stored: StoredState) -> None:
         """Takes in what the changelog holds."""
@@ -107,11 +106,13 @@ class PartitionStage:
             self.engine.restore_alert(key, state)
         if checkpoint is not None:
             self._note_changed_layout(checkpoint)
-            self.revision = checkpoint.revision
+            self._outputs.revision = checkpoint.revision
             self.included = dict(checkpoint.offsets)
             self.clocks.restore(checkpoint.clocks)
             self.engine.note_forgotten(checkpoint.kept_from_minute, checkpoint.now_ms)
             self.engine.tick(checkpoint.now_ms)
+            if self._publication is not None:
+                self._publication.restore(checkpoint.told, self.engine)
 
     def _note_changed_layout(self, checkpoint: Checkpoint) -> None:
         """A changed threshold is a new measure: what depends on it is complete from now on only."""
@@ -129,6 +130,7 @@ class PartitionStage:
         for position, record in enumerate(block):
             if is_clock(record):
                 self._apply_run(topic, block[start:position])
+                self.included[topic] = max(self.included.get(topic, 0), record.offset + 1)
                 self._apply_clock(topic, record)
                 start = position + 1
         self._apply_run(topic, block[start:] if start else block)
@@ -150,10 +152,11 @@ class PartitionStage:
         changed, evicted = engine.take_rows()
         rows = [Outgoing(*record) for record in encode_rows(engine.rows, changed, self._layout)]
         rows += [Outgoing(encode_row_key(key), None) for key in evicted]
-        states = self._freeze_alerts(flush)
+        states = self._outputs.write_alerts(flush, engine)
         wrote = self._freeze_readings(flush)
         self._freeze_refused_and_moved(flush)
-        if rows or states or wrote or self.must_commit:
+        told = self._freeze_shares(flush, now_ms)
+        if rows or states or wrote or told or self.must_commit:
             flush.rows[changelog] = rows
             flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
             flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
@@ -241,40 +244,37 @@ class PartitionStage:
             return
         if clock is not None:
             self.engine.tick(clock.now)
+            self._settled = clock.settle
             if clock.settle:
                 self.engine.settle()
+            self._publish_at_clock()
 
-    def _freeze_alerts(self, flush: Flush) -> list[Outgoing]:
-        announcements, states = self.engine.take_alerts()
-        topic = self.site.topology.alerts
-        partitions = self.site.topology.partitions_of(topic)
-        for announcement in announcements:
-            key = alert_topic_key(announcement)
-            value = encode_announcement(announcement, self.site.leads)
-            place = TP(topic, partition_of(key, partitions))
-            flush.outputs.setdefault(place, []).append(Outgoing(key, value))
-            self.site.telemetry.alerts.labels(state=announcement.transition.change).inc()
-        return [
-            Outgoing(encode_alert_key(key), None if state is None else encode_alert_state(state))
-            for key, state in states.items()
-        ]
+    def _publish_at_clock(self) -> None:
+        """In a replay, others add up what held at each clock, not what a flush comes upon."""
+        may = self._has_caught_up and self.site.settings.time == "replay"
+        if self._publication is not None and may:
+            self._publication.publish(self.engine, self.included, settled=self._settled)
 
     def _freeze_readings(self, flush: Flush) -> bool:
         if not self._has_caught_up:  # they would be incomplete, and a fifth of the catching up
             return False
-        readings, gone = self.engine.take_readings()
-        topic = self.site.topology.kpis
-        partitions = self.site.topology.partitions_of(topic)
-        if readings:
-            self.revision += 1
-        records = [
-            (kpi_key(r), self._readings.encode(r, self.revision, self.included)) for r in readings
-        ]
-        for key, value in [*((kpi_key(key), None) for key in gone), *records]:
-            place = TP(topic, partition_of(key, partitions))
-            flush.outputs.setdefault(place, []).append(Outgoing(key, value))
-        self.site.telemetry.readings.inc(len(readings))
-        return bool(readings or gone)
+        origin = {"offsets": self.included}
+        return self._outputs.write_readings(flush, self.engine, origin)
+
+    def _freeze_shares(self, flush: Flush, now_ms: int | None) -> bool:
+        """In a replay, clocks have told before."""
+        if self._publication is None:
+            return False
+        if now_ms is not None and self._has_caught_up:
+            self._publication.publish(
+                self.engine,
+                self.included,
+                at_most=SHARES_PER_FLUSH_MAX,
+                every_ms=REPORT_EVERY_MS,
+            )
+        told = self._publication.take()
+        flush.outputs |= told
+        return bool(told)
 
     def _freeze_refused_and_moved(self, flush: Flush) -> None:
         topology = self.site.topology
@@ -294,7 +294,7 @@ class PartitionStage:
                 writer=self._writer,
                 sequence=self._sequence,
                 now_ms=self.engine.now_ms or 0,
-                revision=self.revision,
+                revision=self._outputs.revision,
                 offsets=dict(self.included),
                 clocks=dict(self.clocks.by_topic),
                 partitions=self.site.topology.partitions,
@@ -302,5 +302,6 @@ class PartitionStage:
                 layout=self._layout_name,
                 layouts=self._layouts,
                 since_ms=self._since_ms,
+                told={} if self._publication is None else self._publication.state,
             )
         )

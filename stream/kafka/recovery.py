@@ -8,8 +8,8 @@ the consumer's *position* is compared with the end offset.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 from faust.types import TP
@@ -47,6 +47,22 @@ class Progress(NamedTuple):
     committed: int | None
     beginning: int
     end: int
+
+
+class Group(Protocol):
+    """What is asked of the group's consumer at recovery."""
+
+    async def committed(self, tp: TP) -> int | None:
+        """The group's committed offset, `None` where there is none."""
+        ...
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        """Where partitions begin."""
+        ...
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Where partitions end."""
+        ...
 
 
 class StoredState(NamedTuple):
@@ -109,15 +125,34 @@ def _check_topic(name: str, place: Progress, included: int | None, *, exact: boo
         )
 
 
-async def read_latest(clients: Clients, place: TP) -> dict[bytes, bytes]:
-    """The last value of every key, read to the end as it was when this began."""
+class Latest(NamedTuple):
+    """The last value of every key, and the first offset that was not read."""
+
+    values: dict[bytes, bytes]
+    end: int
+
+
+async def progress_of(group: Group, places: Sequence[TP]) -> dict[str, Progress]:
+    """Where the group stands in these, of one partition, by topic."""
+    beginnings = await group.earliest_offsets(*places)
+    ends = await group.highwaters(*places)
+    return {
+        tp.topic: Progress(await group.committed(tp), beginnings.get(tp) or 0, ends.get(tp) or 0)
+        for tp in places
+    }
+
+
+async def read_latest(clients: Clients, place: TP) -> Latest:
+    """What a partition holds, read to the end as it was when this began."""
     latest: dict[bytes, bytes] = {}
+    end = 0
     async for record in read_from(clients, place, None):
+        end = record.offset + 1
         if record.value is None:
             latest.pop(record.key, None)
         else:
             latest[record.key] = record.value
-    return latest
+    return Latest(latest, end)
 
 
 async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIterator[Any]:

@@ -1,8 +1,8 @@
 """Rows as changelog records: whole blocks at a time, since every changed row passes here.
 
-Key: `r`, minute (4 bytes), segment (2 bytes), dimensions (JSON). Value: 8-byte little-endian
-words: header (format in the lowest byte, the layout's fingerprint in the upper half), latest
-event time, one bit per non-zero measure, those measures, the ids. A layout is the tuple of
+Key: `r`, minute (4 bytes), segment (2 bytes), dimensions (JSON). Value, in words: header (format
+in the lowest byte, the layout's fingerprint in the upper half), latest event time, the measures,
+the ids. A layout is the tuple of
 measure ids that the bits stand for; it changes when a measure or a threshold does.
 """
 
@@ -15,15 +15,12 @@ from zlib import crc32
 import numpy as np
 import orjson
 
-from stream.core.measures import COLUMNS
 from stream.core.rows import ID_BYTES, Dims, Ints, RowKey, RowStore
+from stream.kafka.words import WORD, pack, unpack
 
 FORMAT: Final = 1
 ROW: Final = b"r"
-_HEAD_WORDS: Final = 3
-_WORD: Final = 8
 _KEY_HEAD: Final = 7
-_BITS: Final = np.left_shift(np.uint64(1), np.arange(COLUMNS, dtype=np.uint64))
 
 
 class UnknownFormatError(Exception):
@@ -41,24 +38,16 @@ def encode_row_key(key: RowKey[Dims]) -> bytes:
     return ROW + minute + segment + orjson.dumps(list(key.dims))
 
 
-def encode_rows(store: RowStore[Dims], rows: Ints, layout: Sequence[str]) -> list[tuple[bytes, bytes]]:
+def encode_rows(
+    store: RowStore[Dims], rows: Ints, layout: Sequence[str]
+) -> list[tuple[bytes, bytes]]:
     """The changelog records of these rows, as they are now."""
-    if not len(rows):
-        return []
-    measures = store.measures[rows]
-    filled = measures != 0
-    head = np.empty((len(rows), _HEAD_WORDS), dtype="<u8")
-    head[:, 0] = FORMAT | fingerprint(layout) << 32
-    head[:, 1] = store.latest_ms[rows]
-    head[:, 2] = (filled * _BITS).sum(axis=1, dtype=np.uint64)
-    heads, values = head.tobytes(), measures[filled].astype("<i8").tobytes()
-    ends = (np.cumsum(filled.sum(axis=1)) * _WORD).tolist()
-    records, start, step = [], 0, _HEAD_WORDS * _WORD
-    for i, (row, end) in enumerate(zip(rows.tolist(), ends, strict=True)):
-        value = heads[i * step : i * step + step] + values[start:end] + store.ids[row]
-        records.append((encode_row_key(store.key(row)), value))
-        start = end
-    return records
+    header = FORMAT | fingerprint(layout) << 32
+    values = pack(header, store.latest_ms[rows], store.measures[rows])
+    return [
+        (encode_row_key(store.key(row)), value + store.ids[row])
+        for row, value in zip(rows.tolist(), values, strict=True)
+    ]
 
 
 class StoredRows(NamedTuple):
@@ -84,26 +73,15 @@ class RowDecoder:
             UnknownFormatError: if a row's format or layout is not known.
         """
         values = list(records.values())
-        if not values:
-            return StoredRows([], np.zeros((0, COLUMNS), dtype=np.int64))
-        words = np.frombuffer(b"".join(values), dtype="<i8")
-        lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) // _WORD
-        starts = np.cumsum(lengths) - lengths
-        self._check_formats(words[starts])
-        bits = words[starts + 2].view(np.uint64)
-        filled = (bits[:, None] & _BITS) != 0
-        counts = filled.sum(axis=1)
-        measures = np.zeros((len(values), COLUMNS), dtype=np.int64)
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        measures[filled] = words[np.repeat(starts + _HEAD_WORDS, counts) + offsets]
-        heads = ((counts + _HEAD_WORDS) * _WORD).tolist()
+        headers, latest_ms, measures, ends = unpack(values)
+        self._check_formats(headers)
         rows = [
-            (self._key(key), latest, value[head:])
-            for (key, value), latest, head in zip(
-                records.items(), words[starts + 1].tolist(), heads, strict=True
+            (self._key(key), latest, value[end:])
+            for (key, value), latest, end in zip(
+                records.items(), latest_ms.tolist(), ends, strict=True
             )
         ]
-        return StoredRows(rows, self._in_todays_layout(measures, words[starts]))
+        return StoredRows(rows, self._in_todays_layout(measures, headers))
 
     def _check_formats(self, headers: Ints) -> None:
         for header in np.unique(headers).tolist():
@@ -139,4 +117,4 @@ class RowDecoder:
         return RowKey(int.from_bytes(raw[1:5], "big"), int.from_bytes(raw[5:7], "big"), dims)
 
 
-assert ID_BYTES == _WORD, "ids are words, so that values stay aligned"
+assert ID_BYTES == WORD, "ids are words, so that values stay aligned"

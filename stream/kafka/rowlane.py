@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from faust.types import TP
 
 from stream.kafka.delivery import Delivery
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import Progress, check_agreement, read_latest, sort_records
+from stream.kafka.recovery import Group, check_agreement, progress_of, read_latest, sort_records
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered
-
-ROWS: Final = "rows"
-
-
-class Group(Protocol):
-    """What is asked of the group's consumer at recovery."""
-
-    async def committed(self, tp: TP) -> int | None:
-        """The group's committed offset, `None` where there is none."""
-        ...
-
-    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
-        """Where partitions begin."""
-        ...
-
-    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
-        """Where partitions end."""
-        ...
+from stream.kafka.topology import ROWS
 
 
 class RowLane:
@@ -56,9 +38,10 @@ class RowLane:
         await self.delivery.open(number)
         stage = PartitionStage(site, number)
         changelog = TP(site.topology.changelog, number)
-        stored = sort_records(await read_latest(site.clients, changelog))
+        stored = sort_records((await read_latest(site.clients, changelog)).values)
         exact = site.settings.delivery == "exactly_once"
-        progress = await self._progress(number)
+        places = [TP(topic, number) for topic in site.topology.inputs]
+        progress = await progress_of(self._group, places)
         check_agreement(stored, progress, number, partitions=site.topology.partitions, exact=exact)
         stage.restore(stored)
         if site.settings.time == "live":
@@ -71,15 +54,3 @@ class RowLane:
         }
         ends = {TP(topic, number): place.end for topic, place in progress.items()}
         return Recovered(stage, resume, ends)
-
-    async def _progress(self, number: int) -> dict[str, Progress]:
-        """Where the group stands in the inputs of a partition."""
-        places = [TP(topic, number) for topic in self._site.topology.inputs]
-        beginnings = await self._group.earliest_offsets(*places)
-        ends = await self._group.highwaters(*places)
-        return {
-            tp.topic: Progress(
-                await self._group.committed(tp), beginnings.get(tp) or 0, ends.get(tp) or 0
-            )
-            for tp in places
-        }

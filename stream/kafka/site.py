@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stream.config import Settings
 from stream.core.rules import Rules
@@ -22,3 +22,8 @@ class Site:
     leads: Mapping[str, str]
     telemetry: Telemetry
     clients: Clients
+
+    @property
+    def rollup_rules(self) -> Rules:
+        """What scopes that lie on several partitions are run by."""
+        return replace(self.rules, kinds=self.rules.shared_kinds, shared_kinds=())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
-from stream.core.engine import Engine
+from stream.core.board import Board
 from stream.kafka.delivery import Delivery, Flush
 
 
@@ -23,7 +23,7 @@ class Stage(Protocol):
     must_commit: bool
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Board[Any]:
         """Its figures."""
         ...
 
@@ -39,7 +39,7 @@ class Stage(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it may show its figures, once what stood in its topics is counted."""
+        """Whether it knows all that its figures need, once it has caught up on its topics."""
         ...
 
     def catch_up(self) -> None:

@@ -88,6 +88,12 @@ class Telemetry:
             ["stage", "partition"],
             registry=r,
         )
+        self.stale_parts = Gauge(
+            "kpi_stream_stale_parts",
+            "Input partitions without news, to the figures of teams, queues and the like",
+            ["partition"],
+            registry=r,
+        )
         self.recovery_seconds = Gauge(
             "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
         )
@@ -113,5 +119,5 @@ class Telemetry:
 
     def forget_partitions(self) -> None:
         """Drops what is said by partition: another worker may say it next."""
-        for gauge in (self.commit_age, self.lag, self.rows, self.ready):
+        for gauge in (self.commit_age, self.lag, self.rows, self.ready, self.stale_parts):
             gauge.clear()

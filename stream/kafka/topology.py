@@ -26,6 +26,8 @@ _COMPACTED: Final = {"cleanup.policy": "compact"}
 # What is passed on, a record of the greatest size with headers of ours, still has to fit.
 _LARGE_RECORDS: Final = {"max.message.bytes": str(RECORD_BYTES_MAX)}
 _ALREADY_EXISTS: Final = 36
+ROWS: Final = "rows"
+ROLLUPS: Final = "rollups"
 
 
 class TopologyError(Exception):
@@ -46,6 +48,8 @@ class Topology:
     kpis: str
     alerts: str
     dead_letters: str
+    rollups: str
+    rollups_changelog: str
     partitions: int
     others: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,8 +59,17 @@ class Topology:
 
     def lane_of(self, topic: str) -> str:
         """Which lane's stages take a topic's records in."""
-        del topic
-        return "rows"
+        return ROLLUPS if topic == self.rollups else ROWS
+
+    @property
+    def has_rollups(self) -> bool:
+        """Whether scopes lie on several partitions, so that their parts have to be added up."""
+        return self.partitions > 1
+
+    @property
+    def consumed(self) -> tuple[str, ...]:
+        """All topics that a worker is a group's member for."""
+        return (*self.inputs, self.rollups) if self.has_rollups else self.inputs
 
     @property
     def inputs(self) -> tuple[str, str, str]:
@@ -81,9 +94,9 @@ async def prepare(settings: Settings) -> Topology:
     """
     admin = await _connect(settings)
     try:
-        wanted = _wanted(settings)
         counts = await _partition_counts(admin)
         partitions = _common_count(counts, settings)
+        wanted = _wanted(settings, partitions)
         if missing := [name for name in wanted if name not in counts]:
             await _create(admin, settings, {name: wanted[name] for name in missing}, partitions)
             counts = await _counts_once_all_are_seen(admin, wanted)
@@ -99,8 +112,10 @@ async def prepare(settings: Settings) -> Topology:
         kpis=topics.kpis,
         alerts=topics.alerts,
         dead_letters=topics.dead_letters,
+        rollups=settings.rollups,
+        rollups_changelog=settings.rollups_changelog,
         partitions=partitions,
-        others={topic: counts[topic] for topic in wanted if counts[topic] != partitions},
+        others={t: counts[t] for t in wanted if counts[t] != partitions},
     )
 
 
@@ -111,13 +126,17 @@ def _inputs(settings: Settings) -> tuple[str, ...]:
         topics.surveys,
         topics.agent_facts,
         settings.changelog,
+        settings.rollups,
+        settings.rollups_changelog,
     )
 
 
-def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
+def _wanted(settings: Settings, partitions: int) -> dict[str, dict[str, str]]:
     """Every topic with the configuration it is created with."""
     topics = settings.topics
+    rollups = {settings.rollups: _COMPACTED, settings.rollups_changelog: _COMPACTED}
     return {
+        **(rollups if partitions > 1 else {}),
         topics.interactions: {},
         topics.surveys: {},
         topics.agent_facts: _LARGE_RECORDS,

@@ -8,12 +8,12 @@ makes 190,000 samples/s; here the labels of a scope are joined once and values c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stream.config import Shown
-from stream.core.engine import Engine
+from stream.core.board import Board
 from stream.core.goals import Goal
 from stream.core.kpis import CATALOGUE, Kpi
 from stream.core.rows import Ints
@@ -42,7 +42,7 @@ class Exposition:
         self._shown = shown
         self._labels: dict[tuple[str, str, str | None, str], str] = {}
 
-    def render(self, engines: Iterable[Engine]) -> bytes:
+    def render(self, engines: Iterable[Board[Any]]) -> bytes:
         """All gauges of these engines. Samples of a metric stand together, as the format asks."""
         engines = list(engines)
         cuts = [cut for engine in engines for cut in self._cuts(engine)]
@@ -53,7 +53,7 @@ class Exposition:
         lines += self._goals(engines)
         return ("\n".join(lines) + "\n").encode() if lines else b""
 
-    def _cuts(self, engine: Engine) -> Iterator[_Cut]:
+    def _cuts(self, engine: Board[Any]) -> Iterator[_Cut]:
         if engine.now_ms is None:
             return
         names = [window.name for window in engine.rules.windows]
@@ -102,7 +102,7 @@ class Exposition:
                     ]
         return lines if len(lines) > 2 else []  # noqa: PLR2004 - a head without samples
 
-    def _goals(self, engines: Sequence[Engine]) -> list[str]:
+    def _goals(self, engines: Sequence[Board[Any]]) -> list[str]:
         states = ["# HELP kpi_goal_state 0 no data, 1 met, 2 unproven, 3 missed"]
         states.append("# TYPE kpi_goal_state gauge")
         targets = ["# HELP kpi_goal_target The goal's bound", "# TYPE kpi_goal_target gauge"]
@@ -119,7 +119,7 @@ class Exposition:
         return goal.scope in self._shown.scopes and goal.window in self._shown.windows
 
     def _goal(
-        self, engine: Engine, watched: Watched, states: list[str], targets: list[str]
+        self, engine: Board[Any], watched: Watched, states: list[str], targets: list[str]
     ) -> None:
         goal, table = watched.goal, watched.table
         codes = engine.verdicts.codes(goal.name)
@@ -130,7 +130,7 @@ class Exposition:
             bound = goal.terms_for(scope_id, table.team(slot)).target.bound
             targets.append(f"kpi_goal_target{{{label}}} {bound}")
 
-    def _firing(self, engine: Engine, watched: Watched) -> Iterator[str]:
+    def _firing(self, engine: Board[Any], watched: Watched) -> Iterator[str]:
         goal, table = watched.goal, watched.table
         for scope_id, state in engine.verdicts.states.get(goal.name, {}).items():
             slot = table.slots.get(scope_id)

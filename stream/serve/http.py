@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream.config import Metrics
-from stream.core.engine import Engine
+from stream.core.board import Board
 from stream.serve.exposition import CONTENT_TYPE, Exposition
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class MetricsServer:
         self,
         settings: Metrics,
         registry: CollectorRegistry,
-        engines: Callable[[], Iterable[Engine]],
+        engines: Callable[[], Iterable[Board[Any]]],
         health: Callable[[], Health],
     ) -> None:
         """`engines` gives those whose figures are complete; it is asked at every scrape."""

@@ -55,9 +55,9 @@ def run(*command: str | Path) -> None:
 
 
 def test_settings_load() -> None:
-    """The example settings are valid, and one partition lets a team's wall have figures."""
+    """The example settings are valid."""
     settings = load_settings(DEPLOY)
-    assert settings.partitions == 1
+    assert settings.partitions == 4
     assert settings.security.protocol == "PLAINTEXT"
 
 

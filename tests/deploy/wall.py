@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.config import load_settings
 from stream.core.engine import Engine
-from stream.core.kpis import SCOPE_KINDS
 from stream.goalfile import load_goals
 from stream.kafka.telemetry import Telemetry
 from stream.serve.exposition import Exposition
@@ -76,7 +75,7 @@ def engine(satisfied: int) -> Engine:
     """
     settings = load_settings(DEPLOY)
     goals, _ = load_goals(DEPLOY / "goals.yaml", settings.windows)
-    partition = Engine(rules_of(settings, goals, SCOPE_KINDS))
+    partition = Engine(rules_of(settings, goals, 1))
     partition.begin_judging()
     events = []
     for n in range(40):

@@ -111,7 +111,9 @@ def reading() -> Reading:
 def test_a_reading_says_what_a_checker_needs() -> None:
     """Its window, as_of, included offsets, each figure's definition and samples, and goals."""
     found = reading()
-    written = json.loads(ReadingCodec(Thresholds()).encode(found, 7, {"interactions": 42}))
+    written = json.loads(
+        ReadingCodec(Thresholds()).encode(found, 7, {"offsets": {"interactions": 42}})
+    )
     assert (written["v"], written["revision"], written["offsets"]) == (1, 7, {"interactions": 42})
     assert written["as_of"] == "2024-06-03T12:00:30.000Z"
     assert (written["from"], written["to"]) == (

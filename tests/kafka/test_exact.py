@@ -32,7 +32,8 @@ SLOW_STRETCH_S = 2.0
 SETTLE_TIMEOUT_S = 60.0
 
 Places = Mapping[str, int]
-Question = tuple[int, str, str, int, int]
+Included = tuple[tuple[tuple[str, int], int], ...]
+Question = tuple[int, str, str, Included]
 
 
 class Case(NamedTuple):
@@ -188,7 +189,6 @@ def written_settings(case: Case, partitions: int, bootstrap: str, prefix: str) -
 async def follow(case: Case, settings: Settings, partitions: int, source: Source) -> dict[str, int]:
     """Replays to each instant in turn and compares what the board then shows."""
     board, start_ms = Board(), 0
-    scopes = SCOPE_KINDS if partitions == 1 else ("agent",)
     figures = 0
     async with TopicReader(settings.broker, settings.topics.kpis) as reader:
         for instant in map(instant_ms, case.instants):
@@ -197,7 +197,7 @@ async def follow(case: Case, settings: Settings, partitions: int, source: Source
             speed = (instant - start_ms) / 1000 / SLOW_STRETCH_S if slow else None
             await replay(settings, part, until_ms=instant, speed=speed)
             start_ms = instant
-            for scope in scopes:
+            for scope in SCOPE_KINDS:
                 expected = source.expected(instant, scope)
                 figures += await compare_at_rest(expected, board, reader, instant, scope)
     stored = await events_in_topics(settings)
@@ -246,35 +246,36 @@ async def compare_at_rest(
 def compare_in_flight(
     oracle: Oracle, readings: Sequence[dict[str, Any]], settings: Settings, places: Places
 ) -> int:
-    """Compares readings written on the way, by their own as_of and offsets. Counts them.
+    """Compares readings written on the way, by what input they say they include. Counts them.
 
     Those that one flush wrote of one scope and window are one question to SQL.
     """
     flushes: dict[Question, list[dict[str, Any]]] = {}
     for reading in readings:
-        offsets = reading["offsets"]
-        question = (
-            reading["as_of_ms"],
-            reading["scope"],
-            reading["window"],
-            offsets.get(settings.topics.interactions, 0),
-            offsets.get(settings.topics.surveys, 0),
-        )
+        included = included_by(reading, settings, places)
+        question = (reading["as_of_ms"], reading["scope"], reading["window"], included)
         flushes.setdefault(question, []).append(reading)
     checked = 0
     for question in random.Random(7).sample(sorted(flushes), len(flushes)):
-        as_of_ms, scope, window, interactions, surveys = question
-        asked: dict[int, Expected] = {}
+        as_of_ms, scope, window, included = question
+        expected = oracle.expected(as_of_ms, scope, [window], dict(included))
         for reading in flushes[question][:READINGS_PER_FLUSH]:
-            place = places.get(reading["id"], 0)
-            if place not in asked:
-                included = {("interaction", place): interactions, ("survey", place): surveys}
-                asked[place] = oracle.expected(as_of_ms, scope, [window], included)
-            assert not wrong_in_flight(reading, asked[place])
+            assert not wrong_in_flight(reading, expected)
             checked += 1
         if checked >= IN_FLIGHT_CHECKED:
             break
     return checked
+
+
+def included_by(reading: Mapping[str, Any], settings: Settings, places: Places) -> Included:
+    """Up to which offset of each kind and partition a reading's events are counted."""
+    kinds = {"interaction": settings.topics.interactions, "survey": settings.topics.surveys}
+    alone = {"partition": places.get(reading["id"], 0), "offsets": reading.get("offsets", {})}
+    return tuple(
+        ((kind, part["partition"]), part["offsets"].get(topic, 0))
+        for part in reading.get("parts", [alone])
+        for kind, topic in kinds.items()
+    )
 
 
 def wrong_in_flight(reading: Mapping[str, Any], expected: Expected) -> list[str]:

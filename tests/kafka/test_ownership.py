@@ -15,6 +15,7 @@ from stream.kafka.app import KpiApp
 from stream.kafka.delivery import Flush
 from stream.kafka.owned import Owned
 from stream.kafka.ownership import Ownership
+from stream.kafka.recovery import Latest
 from stream.kafka.rowlane import RowLane
 from stream.kafka.topology import TopologyError
 from tests.kafka import test_partition as partition
@@ -82,8 +83,8 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     state = partition.stored(stored_an_hour_ago())
     site = partition.stage(time=time).site
 
-    async def read(*_: object) -> object:
-        return {}
+    async def read(*_: object) -> Latest:
+        return Latest({}, 0)
 
     async def nothing(*_: object) -> dict[str, Any]:
         return {}
@@ -91,7 +92,7 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     monkeypatch.setattr(rowlane, "read_latest", read)
     monkeypatch.setattr(rowlane, "sort_records", lambda _: state)
     monkeypatch.setattr(rowlane, "check_agreement", lambda *_, **__: None)
-    monkeypatch.setattr(RowLane, "_progress", nothing)
+    monkeypatch.setattr(rowlane, "progress_of", nothing)
     delivery, group = SimpleNamespace(open=nothing), SimpleNamespace()
     lane = RowLane(site, delivery, group, lambda: partition.NOON_MS + HOUR_MS)
     stage = asyncio.run(lane.recover(0)).stage
@@ -146,7 +147,7 @@ def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch
     async def scenario() -> tuple[bool, dict[tuple[str, int], Owned]]:
         app = KpiApp(partition.stage(partitions=2).site)
         app._consumer = SimpleNamespace()
-        monkeypatch.setattr(app, "_delivery", SlowDelivery)
+        monkeypatch.setattr(app, "_delivery", lambda *_: SlowDelivery())
         app.tables.recovery.signal_recovery_start.set()
         restoring = asyncio.create_task(app.restore({0, 1}))
         await first_is_open.wait()

@@ -40,6 +40,7 @@ def topology(partitions: int = 1) -> Topology:
     """Topics under their default names."""
     return Topology(
         *("interactions", "surveys", "agent-facts", "rows", "kpis", "alerts", "dead-letters"),
+        *("rollups", "rollups-changelog"),
         partitions=partitions,
     )
 
@@ -52,6 +53,7 @@ def stage(
     rules = Rules(
         windows=loaded.parsed_windows(),
         kinds=SCOPE_KINDS if partitions == 1 else ("agent",),
+        shared_kinds=() if partitions == 1 else SCOPE_KINDS[1:],
         thresholds=loaded.thresholds(),
         skew_ms=loaded.skew if loaded.time == "live" else None,
     )

@@ -254,7 +254,7 @@ def run() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
             value = encode_announcement(announcement, {"t": "Kim"})
             yield "alert", alert_topic_key(announcement), json.loads(value)
         for reading in partition.take_readings()[0]:
-            value = codec.encode(reading, step, {"interactions": 40, "surveys": 40})
+            value = codec.encode(reading, step, {"offsets": {"interactions": 40, "surveys": 40}})
             yield "reading", kpi_key(reading), json.loads(value)
 
 

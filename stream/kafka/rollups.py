@@ -1,0 +1,211 @@
+"""The rollup stage of one partition: shares and reports in, readings and alerts out."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from faust.types import TP
+
+from stream.core.rollup import Rollup
+from stream.kafka.codec import (
+    CHECKPOINT_FORMAT,
+    CHECKPOINT_KEY,
+    Checkpoint,
+    encode_checkpoint,
+    iso,
+)
+from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.outputs import Outputs
+from stream.kafka.recovery import DisagreementError, StoredState
+from stream.kafka.rollupcodec import (
+    REPORT,
+    SHARE,
+    StoredReport,
+    batch_of,
+    cut_of,
+    decode_report,
+    decode_shares,
+    source_of,
+)
+from stream.kafka.site import Site
+
+log = logging.getLogger(__name__)
+
+
+class RollupStage:
+    """Figures of the scopes of one partition of the `rollups` topic.
+
+    Nothing but its alerts needs a changelog: the topic holds the last word of every source.
+    """
+
+    def __init__(self, site: Site, number: int) -> None:
+        """An empty stage; `restore` before the first block."""
+        self.site = site
+        self.number = number
+        self.engine = Rollup(site.rollup_rules, site.topology.partitions)
+        self.included: dict[str, int] = {}
+        self.must_commit = False
+        self.is_full = False
+        self._cut = cut_of(site.rules)
+        self._outputs = Outputs(site)
+        self._writer = secrets.token_hex(8)
+        self._sequence = 0
+        self._told: dict[int, int] = {}
+        self._unreported: dict[int, dict[bytes, bytes | None]] = {}
+        self._awaited: dict[int, int] = {}
+        self._stale: list[int] = []
+        self._has_caught_up = False
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether a flush has something to commit."""
+        return self.must_commit or self.engine.has_announcements
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every source has reported, and none is in the middle of a change."""
+        return self.engine.is_complete and not self._awaited
+
+    def catch_up(self) -> None:
+        """Begins readings and verdicts, as soon as every source has reported."""
+        self._has_caught_up = True
+        self._begin_judging()
+
+    def restore(self, stored: StoredState, latest: Mapping[bytes, bytes], end: int) -> None:
+        """Takes in its changelog, and the `rollups` topic's last values up to offset `end`.
+
+        Raises:
+            DisagreementError: if the topic lacks a report that was read from it before.
+        """
+        self.included[self.site.topology.rollups] = end
+        for key, state in stored.alerts.items():
+            self.engine.restore_alert(key, state)
+        known = {} if stored.checkpoint is None else stored.checkpoint.sources
+        if stored.checkpoint is not None:
+            self._outputs.revision = stored.checkpoint.revision
+            self.engine.tick(stored.checkpoint.now_ms)
+        reports = [decode_report(v) for k, v in latest.items() if k[:1] == REPORT]
+        self._check_reports(known, {report.source: report.sequence for report in reports})
+        self._note_shares(latest)
+        for report in reports:
+            self._restore_source(report)
+        self.engine.readings.assume_all_shown()
+
+    def apply(self, topic: str, block: Sequence[Any]) -> None:
+        """Takes in shares, and makes them visible at their source's report."""
+        for record in block:
+            if record.key[:1] == SHARE:
+                self._unreported.setdefault(source_of(record.key), {})[record.key] = record.value
+            elif record.key[:1] == REPORT and record.value is not None:
+                self._take_report(decode_report(record.value))
+        self.included[topic] = block[-1].offset + 1
+
+    def freeze(self, now_ms: int | None) -> Flush:
+        """Rolls to where the sources have come by `now_ms`, and takes all that changed."""
+        if now_ms is not None and self.is_complete:
+            stale = self.engine.roll(now_ms)
+            self._note_stale(stale)
+        self._sequence += 1
+        flush = Flush(self.number, self._writer, self._sequence)
+        states = self._outputs.write_alerts(flush, self.engine)
+        wrote = False
+        if self._has_caught_up and self.is_complete:
+            wrote = self._outputs.write_readings(flush, self.engine, self._origin())
+        if states or wrote or self.must_commit:
+            changelog = TP(self.site.topology.rollups_changelog, self.number)
+            flush.rows[changelog] = []
+            flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
+            flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
+        self.must_commit = False
+        return flush
+
+    def _take_report(self, report: StoredReport) -> None:
+        source = report.source
+        shares = self._unreported.pop(source, {})
+        if report.cut != self._cut:
+            log.warning(
+                "partition %d is counted with other thresholds or queues' teams than here: "
+                "nothing newer of it is shown until all workers have the same settings",
+                source,
+            )
+            return
+        if report.sequence >= self._awaited.get(source, 0):
+            self._awaited.pop(source, None)
+        self._told[source] = report.sequence
+        batch = batch_of(report, decode_shares(shares))
+        if self.site.settings.time == "live":
+            self.engine.absorb(batch)
+        else:
+            self.engine.wait_for_others(batch)
+        self._begin_judging()
+
+    def _begin_judging(self) -> None:
+        if self._has_caught_up and self.is_complete and not self.engine.verdicts.open:
+            self.engine.begin_judging()
+
+    def _note_shares(self, latest: Mapping[bytes, bytes]) -> None:
+        for key, value in latest.items():
+            if key[:1] == SHARE:
+                self._unreported.setdefault(source_of(key), {})[key] = value
+
+    def _restore_source(self, report: StoredReport) -> None:
+        """What its last report covers; shares told after it have replaced others: it is awaited."""
+        source = report.source
+        if report.cut != self._cut:
+            return
+        shares = self._unreported.pop(source, {})
+        told = decode_shares(shares)
+        later = (told.cuts == self._cut) & (told.sequences > report.sequence)
+        if later.any():
+            self._awaited[source] = int(told.sequences[later].max())
+            self._unreported[source] = shares
+        self._told[source] = report.sequence
+        self.engine.absorb(batch_of(report, told))
+
+    def _check_reports(self, known: Mapping[str, int], found: Mapping[int, int]) -> None:
+        for source, sequence in known.items():
+            if found.get(int(source), 0) < sequence:
+                topic = self.site.topology.rollups
+                raise DisagreementError(
+                    f"{topic}[{self.number}] holds no report {sequence} of partition {source}, "
+                    "though one was read from it: was it recreated? Start under another `app` "
+                    "name to count everything anew"
+                )
+
+    def _note_stale(self, stale: list[int]) -> None:
+        self.site.telemetry.stale_parts.labels(partition=str(self.number)).set(len(stale))
+        if stale != self._stale:
+            self._stale = stale
+            if stale:
+                log.warning("nothing new of partitions %s: no verdicts that rest on them", stale)
+
+    def _origin(self) -> dict[str, Any]:
+        """As of when a reading holds, by its oldest part; and what input each part includes."""
+        parts = [
+            {"partition": source, "as_of": iso(report.as_of_ms), "offsets": report.offsets}
+            for source, report in sorted(self.engine.reports.items())
+        ]
+        as_of = iso(self.engine.as_of_ms)
+        return {"as_of": as_of, "parts": orjson.Fragment(orjson.dumps(parts)), "stale": self._stale}
+
+    def _checkpoint(self) -> bytes:
+        return encode_checkpoint(
+            Checkpoint(
+                format=CHECKPOINT_FORMAT,
+                writer=self._writer,
+                sequence=self._sequence,
+                now_ms=self.engine.now_ms or 0,
+                revision=self._outputs.revision,
+                offsets=dict(self.included),
+                clocks={},
+                partitions=self.site.topology.partitions,
+                kept_from_minute=self.engine.kept_from,
+                layout="",
+                layouts={},
+                sources={str(source): sequence for source, sequence in self._told.items()},
+            )
+        )
