@@ -21,6 +21,7 @@ from faust.types.tuples import Message
 
 from stream.config import Settings
 from stream.kafka.connection import connection_options
+from stream.kafka.headers import accept_any_header_name
 from stream.kafka.topology import RECORD_BYTES_MAX
 
 Record = Any  # aiokafka.structs.ConsumerRecord, which ships no types
@@ -40,6 +41,7 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         del transport  # its addresses are in the settings too
+        accept_any_header_name()
         conf, app = self.app.conf, self.app
         self._assignor = app.assignor
         return AIOKafkaConsumer(
