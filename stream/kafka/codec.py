@@ -18,6 +18,7 @@ from stream.core.measures import Thresholds
 from stream.core.readings import Reading, ReadingKey
 from stream.core.verdicts import AlertKey, Announcement
 from stream.core.windows import MINUTE_MS
+from stream.kafka.rowcodec import UnknownFormatError
 
 ALERT: Final = b"a"
 CHECKPOINT_KEY: Final = b"c"
@@ -58,8 +59,19 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def decode_checkpoint(value: bytes) -> Checkpoint:
-    """The checkpoint in `value`."""
-    return convert(orjson.loads(value), Checkpoint)
+    """The checkpoint in `value`.
+
+    Raises:
+        UnknownFormatError: if another version wrote it. That is asked first: its fields may differ.
+    """
+    written = orjson.loads(value)
+    found = written.get("format")
+    if found != CHECKPOINT_FORMAT:
+        message = (
+            f"the stored checkpoint has format {found}; this version reads {CHECKPOINT_FORMAT}"
+        )
+        raise UnknownFormatError(message)
+    return convert(written, Checkpoint)
 
 
 def encode_alert_key(key: AlertKey) -> bytes:

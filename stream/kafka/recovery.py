@@ -19,14 +19,13 @@ from stream.core.verdicts import AlertKey
 from stream.kafka.clients import Clients
 from stream.kafka.codec import (
     ALERT,
-    CHECKPOINT_FORMAT,
     CHECKPOINT_KEY,
     Checkpoint,
     decode_alert_key,
     decode_alert_state,
     decode_checkpoint,
 )
-from stream.kafka.rowcodec import ROW, UnknownFormatError
+from stream.kafka.rowcodec import ROW
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +173,13 @@ async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIter
 
 
 def sort_records(latest: dict[bytes, bytes]) -> StoredState:
-    """The stored state in a changelog's last values by key."""
+    """The stored state in a changelog's last values by key.
+
+    Raises:
+        UnknownFormatError: if another version wrote its checkpoint.
+    """
     raw = latest.pop(CHECKPOINT_KEY, None)
     checkpoint = None if raw is None else decode_checkpoint(raw)
-    if checkpoint is not None and checkpoint.format != CHECKPOINT_FORMAT:
-        message = f"the stored checkpoint has format {checkpoint.format}, not {CHECKPOINT_FORMAT}"
-        raise UnknownFormatError(message)
     alerts = {
         decode_alert_key(key): decode_alert_state(value)
         for key, value in latest.items()

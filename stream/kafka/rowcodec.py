@@ -73,8 +73,9 @@ class RowDecoder:
             UnknownFormatError: if a row's format or layout is not known.
         """
         values = list(records.values())
-        headers, latest_ms, measures, ends = unpack(values)
-        self._check_formats(headers)
+        self._check_formats(values)  # first: another format's words may mean anything
+        widest = max(map(len, self._known.values()))
+        headers, latest_ms, measures, ends = unpack(values, widest)
         rows = [
             (self._key(key), latest, value[end:])
             for (key, value), latest, end in zip(
@@ -83,8 +84,8 @@ class RowDecoder:
         ]
         return StoredRows(rows, self._in_todays_layout(measures, headers))
 
-    def _check_formats(self, headers: Ints) -> None:
-        for header in np.unique(headers).tolist():
+    def _check_formats(self, values: Sequence[bytes]) -> None:
+        for header in {int.from_bytes(head, "little") for head in {v[:WORD] for v in values}}:
             layout = (header >> 32) & 0xFFFFFFFF
             if header & 0xFF != FORMAT or layout not in self._known:
                 message = (
@@ -97,17 +98,18 @@ class RowDecoder:
     def _in_todays_layout(self, measures: Ints, headers: Ints) -> Ints:
         """Moves the columns of earlier layouts; a measure that is no more is dropped."""
         layouts = (headers >> 32) & 0xFFFFFFFF
-        today = fingerprint(self._layout)
+        written = np.unique(layouts).tolist()
+        if written == [fingerprint(self._layout)]:
+            return measures[:, : len(self._layout)]
         column = {name: i for i, name in enumerate(self._layout)}
-        for layout in set(np.unique(layouts).tolist()) - {today}:
-            of_layout = layouts == layout
-            old = measures[of_layout]
-            moved = np.zeros_like(old)
-            for i, name in enumerate(self._known[layout]):
-                if name in column:
-                    moved[:, column[name]] = old[:, i]
-            measures[of_layout] = moved
-        return measures
+        mapped = np.zeros((len(measures), len(self._layout)), dtype=np.int64)
+        for layout in written:
+            stored = self._known[layout]
+            here = np.array([i for i, name in enumerate(stored) if name in column])
+            there = np.array([column[stored[i]] for i in here])
+            of_layout = np.flatnonzero(layouts == layout)[:, None]
+            mapped[of_layout, there] = measures[of_layout, here]
+        return mapped
 
     def _key(self, raw: bytes) -> RowKey[Dims]:
         text = raw[_KEY_HEAD:]

@@ -15,7 +15,8 @@ from stream.core.rows import Ints
 
 WORD: Final = 8
 _HEAD_WORDS: Final = 3
-_BITS: Final = np.left_shift(np.uint64(1), np.arange(COLUMNS, dtype=np.uint64))
+_BITS_MAX: Final = 64
+_BITS: Final = np.left_shift(np.uint64(1), np.arange(_BITS_MAX, dtype=np.uint64))
 
 
 class Unpacked(NamedTuple):
@@ -33,7 +34,7 @@ def pack(first: int, second: Ints | int, measures: Ints) -> list[bytes]:
     head = np.empty((len(measures), _HEAD_WORDS), dtype="<u8")
     head[:, 0] = first
     head[:, 1] = second
-    head[:, 2] = (filled * _BITS).sum(axis=1, dtype=np.uint64)
+    head[:, 2] = (filled * _BITS[: filled.shape[1]]).sum(axis=1, dtype=np.uint64)
     heads, values = head.tobytes(), measures[filled].astype("<i8").tobytes()
     ends = (np.cumsum(filled.sum(axis=1)) * WORD).tolist()
     starts, step = [0, *ends][: len(ends)], _HEAD_WORDS * WORD
@@ -43,18 +44,21 @@ def pack(first: int, second: Ints | int, measures: Ints) -> list[bytes]:
     ]
 
 
-def unpack(values: Sequence[bytes]) -> Unpacked:
-    """Undoes `pack`; what the caller has appended may follow each value."""
+def unpack(values: Sequence[bytes], columns: int = COLUMNS) -> Unpacked:
+    """Undoes `pack` of up to so many measures; what the caller has appended may follow each value.
+
+    With fewer columns than were packed, measures would be taken for what follows them.
+    """
     if not values:
         nothing = np.zeros(0, dtype=np.int64)
-        return Unpacked(nothing, nothing, np.zeros((0, COLUMNS), dtype=np.int64), [])
+        return Unpacked(nothing, nothing, np.zeros((0, columns), dtype=np.int64), [])
     words = np.frombuffer(b"".join(values), dtype="<i8")
     lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) // WORD
     starts = np.cumsum(lengths) - lengths
     bits = words[starts + 2].view(np.uint64)
-    filled = (bits[:, None] & _BITS) != 0
+    filled = (bits[:, None] & _BITS[:columns]) != 0
     counts = filled.sum(axis=1)
-    measures = np.zeros((len(values), COLUMNS), dtype=np.int64)
+    measures = np.zeros((len(values), columns), dtype=np.int64)
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     measures[filled] = words[np.repeat(starts + _HEAD_WORDS, counts) + offsets]
     ends = ((counts + _HEAD_WORDS) * WORD).tolist()

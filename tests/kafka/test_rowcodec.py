@@ -91,6 +91,32 @@ def test_columns_of_an_earlier_layout_are_moved(rows: Rows, order: list[str], ch
     assert decoded(records, RowDecoder(MEASURES, known)) == expected
 
 
+@pytest.mark.parametrize("position", [0, 7, COLUMNS - 1])
+def test_a_layout_with_a_measure_more_or_less_is_mapped(position: int) -> None:
+    """What a measure that is no more had counted goes; the ids behind it stay ids.
+
+    With as many bits as there are columns today, a wider layout's last would be read as an id.
+    """
+    wider = (*MEASURES[:position], "gone", *MEASURES[position:])
+    narrower = MEASURES[:position] + MEASURES[position + 1 :]
+    for earlier in (wider, narrower):
+        first, last = position % (len(earlier) - 1), len(earlier) - 1
+        header = 1 | fingerprint(earlier) << 32
+        words = [header, 5, 1 << first | 1 << last, 1, 2, 3, 4]
+        value = b"".join(word.to_bytes(8, "little") for word in words)
+        decoder = RowDecoder(MEASURES, {fingerprint(earlier): earlier})
+        ((latest_ms, ids, measures),) = decoded({encode_row_key(ONE): value}, decoder).values()
+        assert (latest_ms, ids) == (5, bytes([3, *[0] * 7, 4, *[0] * 7]))
+        named = {earlier[first]: 1, earlier[last]: 2}
+        assert measures == {MEASURES.index(n): v for n, v in named.items() if n != "gone"}
+
+
+def test_a_format_is_asked_before_anything_is_read() -> None:
+    """A row of another one may be of any length."""
+    with pytest.raises(UnknownFormatError, match="format 2 and layout 00000000"):
+        RowDecoder(MEASURES, {}).decode({encode_row_key(ONE): (2).to_bytes(8, "little")})
+
+
 def test_rows_of_several_layouts_come_together() -> None:
     """A changelog holds what was written before and after a change."""
     earlier = tuple(reversed(MEASURES))
