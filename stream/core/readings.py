@@ -198,7 +198,11 @@ class Readings:
     def _take_tombstones(self) -> list[ReadingKey]:
         tombstones, self._gone = self._gone, []
         for kind, table in self._tables.items():
-            closing = self._sized(kind).closing
+            shown, closing = self._sized(kind), self._sized(kind).closing
+            # What has changed since it was empty keeps its key: its next reading waits its turn.
+            changed = closing & (table.touched | table.rolled)
+            shown.shown |= changed
+            closing &= ~changed
             for slot in np.flatnonzero(closing).tolist():
                 scope_id, bits = table.ids[slot], int(closing[slot])
                 assert scope_id is not None, "a freed slot is not closing"

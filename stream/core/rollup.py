@@ -18,7 +18,7 @@ from stream.core.buckets import OUTSIDE
 from stream.core.kpis import ScopeKind
 from stream.core.rows import Ints, RowKey
 from stream.core.rules import Rules
-from stream.core.scopes import IdsOf
+from stream.core.scopes import EVERY_WINDOW, IdsOf
 from stream.core.shares import SharePlace
 
 STALE_AFTER_MS: Final = 10_000
@@ -62,6 +62,7 @@ class Rollup(Board[Part]):
         super().__init__(rules, {kind: _ids_of(kind) for kind in rules.kinds})
         self.sources = range(sources)
         self.reports: dict[int, Report] = {}
+        self.stale: list[int] = []
         self._waiting: dict[int, deque[Batch]] = {source: deque() for source in self.sources}
 
     @property
@@ -101,21 +102,24 @@ class Rollup(Board[Part]):
             if all(report.settled for report in self.reports.values()):
                 self.settle()
 
-    def roll(self, wall_ms: int) -> list[int]:
-        """Moves now to where the slowest live source has come; returns the stale sources.
+    def roll(self, wall_ms: int) -> None:
+        """Moves now to where the slowest live source has come.
 
         A source that has said nothing for `STALE_AFTER_MS` is included as it was and no longer
         waited for; nobody is judged by it.
         """
         stale = [
             source
-            for source, report in self.reports.items()
+            for source, report in sorted(self.reports.items())
             if wall_ms - report.as_of_ms > STALE_AFTER_MS
         ]
         live = [r.as_of_ms for source, r in self.reports.items() if source not in stale]
         self.verdicts.held = bool(stale)
+        if stale != self.stale:
+            self.stale = stale
+            for table in self.tables.values():  # so that readers know
+                table.urgent[list(table.slots.values())] = EVERY_WINDOW
         self.tick(min(live, default=wall_ms - STALE_AFTER_MS))
-        return sorted(stale)
 
     def _row(self, source: int, place: SharePlace) -> int:
         part = Part(source, *place.scope)

@@ -57,7 +57,6 @@ class RollupStage:
         self._told: dict[int, int] = {}
         self._unreported: dict[int, dict[bytes, bytes | None]] = {}
         self._awaited: dict[int, int] = {}
-        self._stale: list[int] = []
         self._has_caught_up = False
 
     @property
@@ -107,8 +106,9 @@ class RollupStage:
     def freeze(self, now_ms: int | None) -> Flush:
         """Rolls to where the sources have come by `now_ms`, and takes all that changed."""
         if now_ms is not None and self.is_complete:
-            stale = self.engine.roll(now_ms)
-            self._note_stale(stale)
+            before = self.engine.stale
+            self.engine.roll(now_ms)
+            self._note_stale(before)
         self._sequence += 1
         flush = Flush(self.number, self._writer, self._sequence)
         states = self._outputs.write_alerts(flush, self.engine)
@@ -176,12 +176,11 @@ class RollupStage:
                     "name to count everything anew"
                 )
 
-    def _note_stale(self, stale: list[int]) -> None:
+    def _note_stale(self, before: list[int]) -> None:
+        stale = self.engine.stale
         self.site.telemetry.stale_parts.labels(partition=str(self.number)).set(len(stale))
-        if stale != self._stale:
-            self._stale = stale
-            if stale:
-                log.warning("nothing new of partitions %s: no verdicts that rest on them", stale)
+        if stale and stale != before:
+            log.warning("nothing new of partitions %s: no verdicts that rest on them", stale)
 
     def _origin(self) -> dict[str, Any]:
         """As of when a reading holds, by its oldest part; and what input each part includes."""
@@ -190,7 +189,11 @@ class RollupStage:
             for source, report in sorted(self.engine.reports.items())
         ]
         as_of = iso(self.engine.as_of_ms)
-        return {"as_of": as_of, "parts": orjson.Fragment(orjson.dumps(parts)), "stale": self._stale}
+        return {
+            "as_of": as_of,
+            "parts": orjson.Fragment(orjson.dumps(parts)),
+            "stale": self.engine.stale,
+        }
 
     def _checkpoint(self) -> bytes:
         return encode_checkpoint(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
@@ -101,7 +101,7 @@ class ExactlyOnce:
             # aiokafka asserts where a producer that was fenced before is used again.
             message = f"partition {flush.partition}: fenced, another worker has taken it over"
             raise FencedError(message) from error
-        except (KafkaError, TimeoutError, OSError) as error:
+        except (KafkaError, IllegalOperation, TimeoutError, OSError) as error:
             return error
         return None
 
@@ -122,16 +122,7 @@ class ExactlyOnce:
     async def _commit(self, writer: _Writer, flush: Flush) -> None:
         producer = writer.producer
         await producer.begin_transaction()
-        futures: list[asyncio.Future[Any]] = []
-        for part in (flush.rows, flush.outputs, flush.states):
-            for tp, outgoing in part.items():
-                for future in await send_batches(producer, tp, outgoing):
-                    future.add_done_callback(_note_failure)
-                    futures.append(future)
-        results: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        results = await _send(producer, flush)
         if flush.offsets:
             offsets = {
                 TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in flush.offsets.items()
@@ -173,6 +164,29 @@ class ExactlyOnce:
             )
             raise DeliveryError(message) from error
         return producer
+
+
+async def _send(producer: AIOKafkaProducer, flush: Flush) -> list[Any]:
+    """Sends everything, waits for all of it and raises what failed first.
+
+    aiokafka sends nothing more once a batch was fenced: it says `IllegalOperation`, and that
+    batch's future says why.
+    """
+    futures: list[asyncio.Future[Any]] = []
+    refusal: IllegalOperation | None = None
+    try:
+        for part in (flush.rows, flush.outputs, flush.states):
+            for tp, outgoing in part.items():
+                for future in await send_batches(producer, tp, outgoing):
+                    future.add_done_callback(_note_failure)
+                    futures.append(future)
+    except IllegalOperation as error:
+        refusal = error
+    results: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
+    for result in (*results, refusal):
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def _note_failure(future: asyncio.Future[Any]) -> None:

@@ -55,6 +55,7 @@ def stage(
         kinds=SCOPE_KINDS if partitions == 1 else ("agent",),
         shared_kinds=() if partitions == 1 else SCOPE_KINDS[1:],
         thresholds=loaded.thresholds(),
+        queue_teams=loaded.queue_teams(),
         skew_ms=loaded.skew if loaded.time == "live" else None,
     )
     telemetry = Telemetry(CollectorRegistry())

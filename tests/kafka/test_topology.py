@@ -72,7 +72,8 @@ def test_missing_topics_are_created_each_with_its_cleanup_policy(
     topics = asyncio.run(described(kafka, topic_prefix))
     compacted = {name for name, (_, conf) in topics.items() if conf["cleanup.policy"] == "compact"}
     assert {count for count, _ in topics.values()} == {3}
-    assert compacted == {"kpis", "app-rows-changelog"}
+    ours = {"app-rows-changelog", "app-rollups", "app-rollups-changelog"}
+    assert compacted == {"kpis", *ours}
     large = {name for name, (_, conf) in topics.items() if int(conf["max.message.bytes"]) > 4e6}
     assert large == {"agent_facts", "dead_letters"}
     assert found.others == {}
@@ -109,7 +110,8 @@ def test_outputs_of_somebody_elses_making_are_written_by_their_own_count(
     bad = record._replace(offset=2, value=b"{")
     made.apply(found.interactions, [record, bad])
     outputs_of_flush = made.freeze(1_710_504_000_000).outputs
-    assert set(outputs_of_flush) == {TP(found.kpis, 0), TP(found.dead_letters, 0)}
+    told = {TP(found.rollups, number) for number in range(4)}
+    assert set(outputs_of_flush) == {TP(found.kpis, 0), TP(found.dead_letters, 0), *told}
 
 
 def test_partitions_are_those_of_the_java_client(kafka: KafkaBroker, topic_prefix: str) -> None:

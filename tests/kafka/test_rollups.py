@@ -1,0 +1,327 @@
+"""Shares and reports between stages, without a broker: what is told, kept, awaited and refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from faust.types import TP
+
+from stream.kafka.codec import CHECKPOINT_KEY
+from stream.kafka.delivery import Flush
+from stream.kafka.partition import PartitionStage
+from stream.kafka.publication import SHARES_PER_FLUSH_MAX
+from stream.kafka.recovery import DisagreementError, StoredState, sort_records
+from stream.kafka.rollupcodec import REPORT, SHARE
+from stream.kafka.rollups import RollupStage
+from stream.kafka.topology import partition_of
+from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage, stored
+
+PARTITIONS = 2
+SECOND_MS = 1_000
+
+
+class Word(NamedTuple):
+    """A record of the `rollups` topic, as a consumer sees it."""
+
+    key: bytes
+    value: bytes | None
+    offset: int
+
+
+class Rollups:
+    """The `rollups` topic: one log per partition."""
+
+    def __init__(self) -> None:
+        self.logs: list[list[Word]] = [[] for _ in range(PARTITIONS)]
+
+    def take(self, flush: Flush) -> None:
+        """Appends what a flush tells."""
+        for place, records in flush.outputs.items():
+            if place.topic == "rollups":
+                log = self.logs[place.partition]
+                for record in records:
+                    assert record.key is not None
+                    log.append(Word(record.key, record.value, len(log)))
+
+    def latest(self, number: int) -> dict[bytes, bytes]:
+        """What compaction leaves of a partition."""
+        kept: dict[bytes, bytes] = {}
+        for word in self.logs[number]:
+            if word.value is None:
+                kept.pop(word.key, None)
+            else:
+                kept[word.key] = word.value
+        return kept
+
+
+def sources(**settings: Any) -> list[PartitionStage]:
+    """Both partitions' stages."""
+    return [stage(number, PARTITIONS, **settings) for number in range(PARTITIONS)]
+
+
+def rollup(number: int, **settings: Any) -> RollupStage:
+    """A rollup stage that has caught up."""
+    made = RollupStage(stage(partitions=PARTITIONS, **settings).site, number)
+    made.catch_up()
+    return made
+
+
+def recovered(topic: Rollups, number: int, *flushes: Flush, **settings: Any) -> RollupStage:
+    """A rollup stage after a restart."""
+    made = RollupStage(stage(partitions=PARTITIONS, **settings).site, number)
+    made.restore(kept(flushes), topic.latest(number), len(topic.logs[number]))
+    made.catch_up()
+    return made
+
+
+def kept(flushes: Iterable[Flush]) -> StoredState:
+    """What the rollups' changelog holds after these flushes."""
+    latest: dict[bytes, bytes] = {}
+    for flush in flushes:
+        for record in flush.states.get(TP("rollups-changelog", flush.partition), []):
+            assert record.key is not None
+            if record.value is None:
+                latest.pop(record.key, None)
+            else:
+                latest[record.key] = record.value
+    return sort_records(latest)
+
+
+def readings(flush: Flush) -> dict[str, Mapping[str, Any]]:
+    """A flush's readings by key."""
+    found = [r for tp, records in flush.outputs.items() if tp.topic == "kpis" for r in records]
+    return {r.key.decode(): json.loads(r.value) for r in found if r.key and r.value}
+
+
+def contact(offset: int, agent: str, **fields: Any) -> Record:
+    """A call of queue q on its agent's partition."""
+    made = call(offset, agent_id=agent, event_id=f"{agent}-{offset}", **fields)
+    return made._replace(partition=partition_of(agent, PARTITIONS), key=agent.encode())
+
+
+def agents() -> dict[int, str]:
+    """An agent of each partition."""
+    return {partition_of(f"a{n}", PARTITIONS): f"a{n}" for n in range(9)}
+
+
+def of_queue() -> int:
+    """The rollups partition of queue q."""
+    return partition_of("queue/q", PARTITIONS)
+
+
+def told(parts: Iterable[PartitionStage], topic: Rollups, now_ms: int = NOON_MS) -> None:
+    """Every partition flushes."""
+    for part in parts:
+        topic.take(part.freeze(now_ms))
+
+
+def test_a_queue_on_two_partitions_is_one_and_says_what_it_includes() -> None:
+    """Its parts carry their own instants and offsets; as-of is the oldest of them."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    for number, part in enumerate(parts):
+        part.apply("interactions", [contact(4 + number, agents()[number])])
+        topic.take(part.freeze(NOON_MS + number))
+    made.apply("rollups", topic.logs[of_queue()])
+    reading = readings(made.freeze(NOON_MS + 2))["queue/q/15m"]
+    assert reading["kpis"]["handled"]["value"] == 2
+    assert reading["as_of"] == "2024-03-15T12:00:00.000Z"
+    assert reading["stale"] == []
+    assert reading["parts"] == [
+        {"partition": n, "as_of": f"2024-03-15T12:00:00.00{n}Z", "offsets": {"interactions": 5 + n}}
+        for n in range(2)
+    ]
+    assert "offsets" not in reading
+
+
+def test_nothing_is_shown_before_every_source_has_reported() -> None:
+    """Half a queue is a wrong queue."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    topic.take(parts[0].freeze(NOON_MS))
+    made.apply("rollups", topic.logs[of_queue()])
+    assert not made.is_complete
+    assert readings(made.freeze(NOON_MS)) == {}
+    before = len(topic.logs[of_queue()])
+    topic.take(parts[1].freeze(NOON_MS))
+    made.apply("rollups", topic.logs[of_queue()][before:])
+    assert readings(made.freeze(NOON_MS))["queue/q/15m"]["kpis"]["handled"]["value"] == 1
+
+
+def test_shares_count_with_their_report_and_not_before() -> None:
+    """A reader may come upon the middle of another's transaction: it sees none of it."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    told(parts, topic)
+    made.apply("rollups", topic.logs[of_queue()])
+    seen = len(topic.logs[of_queue()])
+    parts[0].apply("interactions", [contact(1, agents()[0]), contact(2, agents()[0])])
+    topic.take(parts[0].freeze(NOON_MS + SECOND_MS))
+    *shares, report = topic.logs[of_queue()][seen:]
+    assert {word.key[:1] for word in shares} == {SHARE}
+    assert report.key[:1] == REPORT
+    made.apply("rollups", shares)
+    assert readings(made.freeze(NOON_MS + SECOND_MS)) == {}
+    made.apply("rollups", [report])
+    assert readings(made.freeze(NOON_MS + SECOND_MS))["queue/q/1h"]["kpis"]["handled"]["value"] == 2
+
+
+def test_an_agent_who_changes_team_counts_for_each_what_happened_there() -> None:
+    """The event names the team; an agent's later team changes nothing about it."""
+    parts, topic = sources(), Rollups()
+    agent = agents()[1]
+    parts[1].apply("interactions", [contact(n, agent, team_id="red") for n in range(3)])
+    parts[1].apply("interactions", [contact(n, agent, team_id="blue") for n in range(3, 5)])
+    told(parts, topic)
+    counted = {}
+    for team in ("red", "blue"):
+        made = rollup(partition_of(f"team/{team}", PARTITIONS))
+        made.apply("rollups", topic.logs[made.number])
+        reading = readings(made.freeze(NOON_MS))[f"team/{team}/8h"]
+        counted[team] = reading["kpis"]["handled"]["value"]
+    assert counted == {"red": 3, "blue": 2}
+
+
+def test_a_misplaced_contact_counts_once_for_its_queue() -> None:
+    """It is moved to its agent's partition, which alone tells of it."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    agent = agents()[1]
+    parts[0].apply("interactions", [contact(1, agent)])
+    flush = parts[0].freeze(NOON_MS)
+    topic.take(flush)
+    moved = [
+        Record("agent-facts", 1, n, r.key, r.value, tuple(r.headers))
+        for n, r in enumerate(flush.outputs[TP("agent-facts", 1)])
+    ]
+    parts[1].apply("agent-facts", moved)
+    topic.take(parts[1].freeze(NOON_MS))
+    made.apply("rollups", topic.logs[of_queue()])
+    assert readings(made.freeze(NOON_MS))["queue/q/15m"]["kpis"]["handled"]["value"] == 1
+
+
+def test_an_idle_partition_reports_once_a_second() -> None:
+    """Its part would go stale otherwise; nor does it write at every flush."""
+    parts, topic = sources(), Rollups()
+    for step in range(0, 3_000, 200):
+        topic.take(parts[0].freeze(NOON_MS + step))
+    assert [word.key[:1] for word in topic.logs[0]] == [REPORT] * 3
+
+
+def test_a_restart_goes_on_where_it_was() -> None:
+    """Figures, alert-free state and revision are those of a stage that was never stopped."""
+    rng = random.Random(1)
+    parts, topic, steady = sources(), Rollups(), rollup(of_queue())
+    flushes: list[Flush] = []
+    seen, offset = 0, 0
+    for step in range(20):
+        now = NOON_MS + step * 20 * SECOND_MS
+        for number, part in enumerate(parts):
+            block = [
+                contact(offset := offset + 1, agents()[number], ended_at=now - rng.randrange(10**6))
+                for _ in range(rng.randrange(4))
+            ]
+            if block:
+                part.apply("interactions", block)
+        told(parts, topic, now)
+        steady.apply("rollups", topic.logs[of_queue()][seen:])
+        seen = len(topic.logs[of_queue()])
+        flushes.append(steady.freeze(now))
+        again = recovered(topic, of_queue(), *flushes)
+        again.freeze(now)
+        assert again.included == steady.included
+        for window in ("15m", "today"):
+            assert again.engine.read_all("queue", window) == steady.engine.read_all("queue", window)
+
+
+def test_a_partition_that_died_in_the_middle_of_telling_is_awaited() -> None:
+    """Some of its sums were replaced by newer ones: what they add up to holds at no instant."""
+    parts, topic = sources(), Rollups()
+    many = [
+        contact(n, agents()[0], queue=f"q{n}", ended_at=NOON_MS - MINUTE_MS)
+        for n in range(SHARES_PER_FLUSH_MAX)
+    ]
+    told(parts, topic)
+    first = contact(SHARES_PER_FLUSH_MAX, agents()[0], ended_at=NOON_MS - 3 * MINUTE_MS)
+    late = contact(SHARES_PER_FLUSH_MAX + 1, agents()[0], ended_at=NOON_MS - MINUTE_MS)
+    parts[0].apply("interactions", [first, *many, late])
+    half = parts[0].freeze(NOON_MS + SECOND_MS)
+    topic.take(half)
+    assert TP("rollups", 0) in half.outputs
+    assert not any(word.key[:1] == REPORT for word in topic.logs[0][2:])
+    made = recovered(topic, of_queue())
+    shown = [made.is_complete]
+    assert readings(made.freeze(NOON_MS + SECOND_MS)) == {}
+    again = stage(0, PARTITIONS)
+    again.restore(stored(half))
+    seen = len(topic.logs[of_queue()])
+    for step in range(2, 8):
+        topic.take(again.freeze(NOON_MS + step * SECOND_MS))
+    made.apply("rollups", topic.logs[of_queue()][seen:])
+    shown.append(made.is_complete)
+    assert shown == [False, True]
+    made.freeze(NOON_MS + 8 * SECOND_MS)
+    found = {reading.scope_id: reading for reading in made.engine.read_all("queue", "1h")}
+    assert {figure.kpi.name: figure.value for figure in found["q"].figures}["handled"] == 2
+
+
+def test_after_a_restart_only_what_was_not_told_is_told() -> None:
+    """All of it where the queues' teams are others now, or a threshold: the sums are others."""
+    parts = sources()
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    flush = parts[0].freeze(NOON_MS)
+
+    def tells(**settings: Any) -> int:
+        after = stage(0, PARTITIONS, **settings)
+        after.restore(stored(flush))
+        records = after.freeze(NOON_MS + SECOND_MS).outputs
+        return sum(
+            (r.key or b"")[:1] == SHARE
+            for place, words in records.items()
+            for r in words
+            if place.topic == "rollups"
+        )
+
+    assert tells() == 0
+    assert tells(queues={"q": {"team": "red"}}) == 2
+    assert tells(service_level="10s") == 1
+
+
+def test_a_source_run_by_other_rules_is_not_added_up() -> None:
+    """Its sums mean something else; it goes stale until all workers have the same settings."""
+    topic, made = Rollups(), rollup(of_queue())
+    told(sources(), topic)
+    made.apply("rollups", topic.logs[of_queue()])
+    seen = len(topic.logs[of_queue()])
+    other = sources(service_level="10s")
+    other[0].apply("interactions", [contact(1, agents()[0])])
+    topic.take(other[0].freeze(NOON_MS + SECOND_MS))
+    made.apply("rollups", topic.logs[of_queue()][seen:])
+    made.freeze(NOON_MS + 20 * SECOND_MS)
+    assert made.engine.read_all("queue", "15m") == []
+    assert made.engine.stale == [0, 1]
+    assert not recovered(topic, of_queue()).is_complete
+
+
+def test_a_topic_without_what_was_read_from_it_is_refused() -> None:
+    """Recreated, it would be filled with today's changes only: a gap that nothing shows."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    told(parts, topic)
+    made.apply("rollups", topic.logs[of_queue()])
+    flush = made.freeze(NOON_MS)
+    assert [r.key for r in flush.states[TP("rollups-changelog", of_queue())]] == [CHECKPOINT_KEY]
+    assert recovered(topic, of_queue(), flush).is_complete
+    with pytest.raises(DisagreementError, match="holds no report 1 of partition 0"):
+        recovered(Rollups(), of_queue(), flush)
+
+
+def test_forgotten_minutes_get_their_tombstones() -> None:
+    """Or the topic would grow for ever."""
+    parts, topic = sources(windows=["15m"]), Rollups()
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    told(parts, topic)
+    assert any(key[:1] == SHARE for key in topic.latest(of_queue()))
+    told(parts, topic, NOON_MS + 3 * 60 * MINUTE_MS)
+    assert not any(key[:1] == SHARE for key in topic.latest(of_queue()))
