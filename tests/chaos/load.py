@@ -88,7 +88,8 @@ def plan(scale: Scale, partitions: int, seed: int) -> list[Planned]:
             planned.append(_record(event, send_ms, is_crc, partitions, len(planned)))
         if rng.random() < 0.01:
             planned.append(_poison(rng, event["_at_ms"], partitions, len(planned)))
-        if rng.random() < 0.005:
+        # Not before the first clock has come: without a now nothing is late.
+        if rng.random() < 0.005 and event["_at_ms"] > start_ms() + _HOUR_MS:
             planned.append(_late(event, partitions, len(planned)))
     planned.sort(key=lambda record: (record.send_ms, record.serial))
     return planned

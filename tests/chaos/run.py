@@ -74,7 +74,7 @@ class Run:
 
 def short_run(seed: int) -> Run:
     """About a minute; a part of `make test`."""
-    faults = Faults(kills=5, broker_restarts=1, rebalances=3, storms=1)
+    faults = Faults(kills=5, broker_restarts=1, rebalances=3, storms=1, outages=(6.0,))
     return Run(Scale(days=0.5, twins=2, repeats=5), faults, stretches=1, speed=2_400.0, seed=seed)
 
 
