@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from faust.types import TP
 from stream.cli import main
 from stream.config import Settings, load_settings
 from stream.kafka import topology
+from stream.kafka.partition import PartitionStage
 from stream.kafka.topology import TopologyError, partition_of, prepare
 from tests.kafka import live
 from tests.kafka.test_partition import call, stage
@@ -104,13 +106,13 @@ def test_outputs_of_somebody_elses_making_are_written_by_their_own_count(
     assert found.partitions == 4
     assert {found.partitions_of(topic) for topic in outputs} == {1}
     number = partition_of("a-1", 4)
-    made = stage(number, 4)
-    object.__setattr__(made.site, "topology", found)
+    made = PartitionStage(replace(stage(number, 4).site, topology=found), number)
+    made.catch_up()
     record = call(1, agent_id="a-1")._replace(topic=found.interactions)
     bad = record._replace(offset=2, value=b"{")
     made.apply(found.interactions, [record, bad])
     outputs_of_flush = made.freeze(1_710_504_000_000).outputs
-    told = {TP(found.rollups, number) for number in range(4)}
+    told = {TP(found.rollups, n) for n in range(4)}
     assert set(outputs_of_flush) == {TP(found.kpis, 0), TP(found.dead_letters, 0), *told}
 
 
