@@ -62,6 +62,10 @@ class Delivery(Protocol):
         """Makes this worker the partition's writer; called before its state is recovered."""
         ...
 
+    def resume(self, partition: int, position: int) -> None:
+        """Told up to where the changelog was read back: only beyond it may a flush be found."""
+        ...
+
     async def close(self, partition: int) -> None:
         """Gives the partition up."""
         ...
@@ -87,6 +91,9 @@ class AtLeastOnce:
 
     async def open(self, partition: int) -> None:
         """Nothing: without transactions nobody can be fenced."""
+
+    def resume(self, partition: int, position: int) -> None:
+        """Nothing: no flush is looked for."""
 
     async def close(self, partition: int) -> None:
         """Nothing: the producer is the worker's."""

@@ -18,7 +18,10 @@ SESSION_TIMEOUT_S: Final = 10.0
 
 @dataclass(slots=True)
 class Owned:
-    """A stage this worker owns, with its flush loop and what is known of its progress."""
+    """A stage this worker owns, with its flush loop and what is known of its progress.
+
+    `failed`: a flush was not committed, and what it had taken from the stage is gone with it.
+    """
 
     lane: Lane
     stage: Stage
@@ -31,6 +34,7 @@ class Owned:
     flushed: asyncio.Event = field(default_factory=asyncio.Event)
     ends: dict[TP, int] = field(default_factory=dict)
     ready: bool = False
+    failed: bool = False
 
     def age_s(self) -> float:
         """Since the last flush that was committed, or had nothing to commit."""

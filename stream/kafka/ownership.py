@@ -170,7 +170,10 @@ class Ownership:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker must not go on
-            if not owned.stop.is_set():
+            owned.failed = True  # a later flush would commit offsets without what this one had
+            if owned.stop.is_set():
+                log.warning("partition %d: given up: %s", owned.stage.number, error)
+            else:
                 await self.fail(error)
 
     async def _flush(self, owned: Owned) -> None:
@@ -192,7 +195,7 @@ class Ownership:
         if owned.task is not None and not owned.task.done():
             owned.task.cancel()
             return
-        if not self.failed and owned.stage.is_dirty:
+        if not (self.failed or owned.failed) and owned.stage.is_dirty:
             try:
                 await asyncio.wait_for(self._flush(owned), LAST_FLUSH_TIMEOUT_S)
             except (DeliveryError, TopologyError, TimeoutError, KafkaError) as error:

@@ -33,7 +33,9 @@ class RollupLane:
         await self.delivery.open(number)
         stage = RollupStage(site, number)
         changelog, rollups = TP(topology.rollups_changelog, number), TP(topology.rollups, number)
-        stored = sort_records((await read_latest(site.clients, changelog)).values)
+        read = await read_latest(site.clients, changelog)
+        self.delivery.resume(number, read.end)
+        stored = sort_records(read.values)
         exact = site.settings.delivery == "exactly_once"
         progress = await progress_of(self._group, [rollups])
         check_agreement(stored, progress, number, partitions=topology.partitions, exact=exact)

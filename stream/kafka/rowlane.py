@@ -38,7 +38,9 @@ class RowLane:
         await self.delivery.open(number)
         stage = PartitionStage(site, number)
         changelog = TP(site.topology.changelog, number)
-        stored = sort_records((await read_latest(site.clients, changelog)).values)
+        read = await read_latest(site.clients, changelog)
+        self.delivery.resume(number, read.end)
+        stored = sort_records(read.values)
         exact = site.settings.delivery == "exactly_once"
         places = [TP(topic, number) for topic in site.topology.inputs]
         progress = await progress_of(self._group, places)

@@ -71,6 +71,10 @@ class ExactlyOnce:
         await self.close(partition)
         self._writers[partition] = _Writer(await self._start(partition))
 
+    def resume(self, partition: int, position: int) -> None:
+        """What stands before `position` is the state's own past, by whomever it was written."""
+        self._writers[partition].position = position
+
     async def close(self, partition: int) -> None:
         """Gives the partition's producer up."""
         writer = self._writers.pop(partition, None)

@@ -17,7 +17,9 @@ from stream.kafka.owned import Owned
 from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import Latest
 from stream.kafka.rowlane import RowLane
+from stream.kafka.stage import Recovered
 from stream.kafka.topology import TopologyError
+from stream.kafka.transactions import FencedError
 from tests.kafka import test_partition as partition
 
 PLACE = TP("interactions", 0)
@@ -93,7 +95,8 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     monkeypatch.setattr(rowlane, "sort_records", lambda _: state)
     monkeypatch.setattr(rowlane, "check_agreement", lambda *_, **__: None)
     monkeypatch.setattr(rowlane, "progress_of", nothing)
-    delivery, group = SimpleNamespace(open=nothing), SimpleNamespace()
+    delivery = SimpleNamespace(open=nothing, resume=lambda *_: None)
+    group = SimpleNamespace()
     lane = RowLane(site, delivery, group, lambda: partition.NOON_MS + HOUR_MS)
     stage = asyncio.run(lane.recover(0)).stage
     stage.apply("interactions", [partition.call(2, ended_at=partition.NOON_MS + HOUR_MS - 1)])
@@ -122,6 +125,38 @@ def test_after_a_silence_the_next_flush_commits_though_nothing_changed(
     asyncio.run(owning(inputs)._flush(owned))
     assert [flush.offsets for flush in delivered] == ([{PLACE: 2}] if commits else [])
     assert owned.age_s() < 1
+
+
+def test_after_a_flush_that_was_not_committed_there_is_no_last_one() -> None:
+    """What the failed flush had taken would be missing, and the offsets would say it is there."""
+    stage = partition.stage()
+    stage.apply("interactions", [partition.call(1)])
+    delivered: list[Flush] = []
+
+    async def deliver(flush: Flush) -> None:
+        delivered.append(flush)
+        if len(delivered) == 1:
+            stage.apply("interactions", [partition.call(2)])
+            await ownership.owned["rows", 0].stop.wait()
+            raise FencedError
+
+    async def close(_: int) -> None:
+        pass
+
+    inputs = SimpleNamespace(topic_partitions=lambda _: 1)
+    ownership = owning(inputs)
+
+    async def scenario() -> None:
+        lane: Any = SimpleNamespace(
+            name="rows", delivery=SimpleNamespace(deliver=deliver, close=close)
+        )
+        ownership._own(lane, 0, Recovered(stage, {}, {}))
+        await asyncio.sleep(0.01)
+        await ownership.release()
+
+    asyncio.run(scenario())
+    assert stage.is_dirty
+    assert len(delivered) == 1
 
 
 def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
