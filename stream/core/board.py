@@ -84,7 +84,7 @@ class Board(Generic[D]):
         """The transitions since the last call, and the states to store (None: delete)."""
         announcements, self._announcements = self._announcements, []
         changed, self.verdicts.changed = self.verdicts.changed, set()
-        return announcements, {key: self.verdicts.state(key) for key in changed}
+        return announcements, {key: self.verdicts.state(key) for key in sorted(changed)}
 
     def take_readings(self) -> tuple[list[Reading], list[ReadingKey]]:
         """The readings that are due, and the keys that are gone: those are to be written first."""

@@ -6,7 +6,6 @@ into bytes, so that the next block may change the state while the flush is on it
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -58,7 +57,7 @@ class PartitionStage:
         topology, rules = site.topology, site.rules
         self._publication = Publication(topology, number, rules) if topology.has_rollups else None
         self._settled = False
-        self._writer = secrets.token_hex(8)
+        self._writer = site.new_name()
         self._sequence = 0
         self._layout = measure_ids(site.rules.thresholds)
         self._layout_name = f"{fingerprint(self._layout):08x}"

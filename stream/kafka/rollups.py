@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ class RollupStage:
         self.is_full = False
         self._cut = cut_of(site.rules)
         self._outputs = Outputs(site)
-        self._writer = secrets.token_hex(8)
+        self._writer = site.new_name()
         self._sequence = 0
         self._told: dict[int, int] = {}
         self._unreported: dict[int, dict[bytes, bytes | None]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from stream.config import Settings
@@ -12,9 +13,16 @@ from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import Topology
 
 
+def _random_name() -> str:
+    return secrets.token_hex(8)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Settings, topics, rules, team leads, metrics, and what makes clients of our own."""
+    """Settings, topics, rules, team leads, metrics, and what makes clients of our own.
+
+    `new_name` names the writer of a stage's flushes, as nobody was ever named before.
+    """
 
     settings: Settings
     topology: Topology
@@ -22,6 +30,7 @@ class Site:
     leads: Mapping[str, str]
     telemetry: Telemetry
     clients: Clients
+    new_name: Callable[[], str] = _random_name
 
     @property
     def rollup_rules(self) -> Rules:
