@@ -7,12 +7,20 @@ import secrets
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
-from tests.chaos.report import table
+from tests.bench.workload import Workload
+from tests.chaos.pressure import press
+from tests.chaos.recovery import recover
+from tests.chaos.report import figures, table
 from tests.chaos.run import long_run, run, short_run
+from tests.kafka_broker.broker import KafkaBroker
+
+PRESSED_S: Final = 60.0
+DAY: Final = Workload("day", "10,000 agents, a day", 10_000, 24 * 3_600_000, 650_000)
 
 
 @click.command()
@@ -26,14 +34,24 @@ def main(seed: int | None, short: bool, folder: Path | None) -> None:
     console = Console(width=110)
     console.print(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
-        outcome = run(
-            (short_run if short else long_run)(seed), folder or Path(temporary), console.print
-        )
-    console.print(table(outcome, seed))
-    wrong = [*outcome.findings.examples, *outcome.fleet.unexplained]
-    for example in wrong:
-        console.print(example, style="red")
-    sys.exit(1 if outcome.findings.wrong.total() or outcome.fleet.unexplained else 0)
+        place = folder or Path(temporary)
+        outcome = run((short_run if short else long_run)(seed), place, console.print)
+        console.print(table(outcome, seed))
+        faults = [] if short else measure(place, console)
+    for fault in [*outcome.findings.examples, *outcome.fleet.unexplained, *faults]:
+        console.print(fault, style="red")
+    wrong = outcome.findings.wrong.total() + len(outcome.fleet.unexplained) + len(faults)
+    sys.exit(1 if wrong else 0)
+
+
+def measure(folder: Path, console: Console) -> list[str]:
+    """A minute of backpressure, and a recovery of a day of 10,000 agents; what was wrong."""
+    with KafkaBroker() as broker:
+        pressed = press(broker.bootstrap, "pressed-", folder / "pressed", PRESSED_S)
+        console.print(figures("a producer faster than the worker", pressed))
+        recovered = recover(broker.bootstrap, "recovered-", folder / "recovered", DAY)
+        console.print(figures("SIGKILL and recovery, 10,000 agents", recovered))
+    return [*pressed.faults(), *recovered.faults()]
 
 
 if __name__ == "__main__":

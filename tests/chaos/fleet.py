@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from tests.kafka.live import WorkerProcess
 
-STOP_DEADLINE_S: Final = 30.0
+STOP_DEADLINE_S: Final = 25.0
 UNEXPLAINED_MAX: Final = 5
 _SAID: Final = re.compile(
     r"ERROR.*?(?:the worker stops: |kpi-stream: )(.*)|^kpi-stream: (.*)", re.MULTILINE

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.table import Table
 
+from tests.chaos.pressure import Pressure
+from tests.chaos.recovery import Recovery
 from tests.chaos.run import Outcome
 
 
@@ -32,4 +36,13 @@ def table(outcome: Outcome, seed: int) -> Table:
     for name, number in findings.wrong.items():
         drawn.add_row(name, f"{number}", style="bold red" if number else "")
     drawn.add_row("exits without a reason", f"{len(outcome.fleet.unexplained)}")
+    return drawn
+
+
+def figures(title: str, found: Pressure | Recovery) -> Table:
+    """A measurement's figures by name."""
+    drawn = Table("", "", title=title, show_header=False, title_justify="left")
+    drawn.columns[1].justify = "right"
+    for name, number in asdict(found).items():
+        drawn.add_row(name.replace("_", " "), f"{number:,.1f}".removesuffix(".0"))
     return drawn
