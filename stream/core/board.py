@@ -101,7 +101,7 @@ class Board(Generic[D]):
         readings = self.readings.read(kind, index, slots, self.buckets, self.now_ms)
         return [reading for reading in readings if not reading.empty]
 
-    def _forget(self, keys: list[RowKey[D]], rows: list[int], minutes: list[int]) -> None:
+    def _forget(self, keys: list[RowKey[D]], rows: list[int]) -> None:
         """Called with the rows of forgotten minutes, and with their keys."""
 
     def _introduce(self, rows: list[int]) -> None:
@@ -179,7 +179,7 @@ class Board(Generic[D]):
         if "agent" in self.tables:
             self.tables["agent"].forget_teams(horizon * MINUTE_MS)
         keys, orphans = self.rows.evict(old)
-        self._forget(keys, rows, old)
+        self._forget(keys, rows)
         for index in orphans:
             self._leave(index)
 

@@ -45,7 +45,7 @@ class Engine(Board[Dims]):
         """
         whom = {kind: partial(scope_ids, kind, rules.queue_teams) for kind in rules.kinds}
         super().__init__(rules, whom)
-        self.shares = Shares(rules.shared_kinds, rules.queue_teams)
+        self.shares = Shares(self.rows, rules.shared_kinds, rules.queue_teams)
         self.unattributed = 0
         self._changed_rows: set[int] = set()
         self._evicted: list[RowKey[Dims]] = []
@@ -94,8 +94,7 @@ class Engine(Board[Dims]):
             self.rows.measures[places] = measures
             self._introduce(places)
             self._buckets_of(places)
-            row, column = np.nonzero(measures)
-            self._share(np.array(places), row, column, measures[row, column])
+            self.shares.touch(np.array(places, dtype=np.int64))
             self.readings.assume_all_shown()
 
     def note_new_measures(self, since_ms: Mapping[str, int]) -> None:
@@ -142,23 +141,16 @@ class Engine(Board[Dims]):
         self._introduce(touched)
         pairs = np.array(entries, dtype=np.int64).reshape(-1, 2)
         column, value = pairs[:, 0], pairs[:, 1]
-        position = np.repeat(np.arange(len(touched)), sizes)
-        rows = np.array(touched, dtype=np.int64)[position]
+        rows = np.repeat(np.array(touched, dtype=np.int64), sizes)
         np.add.at(store.measures.reshape(-1), rows * COLUMNS + column, value)
         buckets = self._buckets_of(touched)
-        bucket = buckets[position]
+        bucket = np.repeat(buckets, sizes)
         inside = bucket != OUTSIDE
         dims = store.dims_index[rows]
         for table in self.tables.values():
             table.add(bucket[inside], dims[inside], column[inside], value[inside])
         self._touch(np.array(touched, dtype=np.int64), buckets)
-        self._share(np.array(touched, dtype=np.int64), position, column, value)
-
-    def _share(self, rows: Ints, position: Ints, column: Ints, value: Ints) -> None:
-        """Adds contributions, each to the row that stands at its position in `rows`."""
-        store = self.rows
-        places = store.dims_index[rows], store.minute[rows]
-        self.shares.add(*places, position, column, value)
+        self.shares.touch(np.array(touched, dtype=np.int64))
 
     def _introduce(self, rows: list[int]) -> None:
         """Also where agents were last seen, and whom the rows are shared with."""
@@ -179,7 +171,7 @@ class Engine(Board[Dims]):
         self.shares.leave(index)
         super()._leave(index)
 
-    def _forget(self, keys: list[RowKey[Dims]], rows: list[int], minutes: list[int]) -> None:
+    def _forget(self, keys: list[RowKey[Dims]], rows: list[int]) -> None:
         self._changed_rows.difference_update(rows)
         self._evicted += keys
-        self.shares.forget(minutes)
+        self.shares.forget(np.array(rows, dtype=np.int64))

@@ -93,6 +93,17 @@ def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[
     return bigger
 
 
+def summed(keys: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """The rows summed by key: each key once, since fancy `+=` counts a repeat once."""
+    if len(keys) == 1:
+        return keys, rows
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    sums: Ints = np.add.reduceat(rows[order], starts, axis=0)
+    return ordered[starts], sums
+
+
 class RowStore(Generic[D]):
     """Rows by minute and dimensions: `Dims` where they hold events."""
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
-from stream.core.rows import Dims, Ints, grown
+from stream.core.rows import Dims, Ints, grown, summed
 
 # Whom a row's work and whom its service counts for, by whatever stands for its dimensions.
 IdsOf = Callable[[Any], tuple[str | None, str | None]]
@@ -146,24 +146,13 @@ class ScopeTable:
     def move(self, measures: Ints, dims: Ints, source: int, target: int, changed: int) -> None:
         """Moves whole rows from bucket `source` to `target` (0 is outside and keeps no sums)."""
         for group, columns in self._groups:
-            slots, sums = self._summed(self._by_dims[dims, group], measures[:, columns])
+            slots, sums = summed(self._by_dims[dims, group], measures[:, columns])
             if source:
                 self.sums[source, slots, columns] -= sums
             if target:
                 self.sums[target, slots, columns] += sums
             self.rolled[slots] |= np.uint64(changed)
             self.unjudged[slots] |= np.uint64(changed)
-
-    @staticmethod
-    def _summed(slots: Ints, rows: Ints) -> tuple[Ints, Ints]:
-        """The rows summed by slot: each slot once, since fancy `+=` counts a repeat once."""
-        if len(slots) == 1:
-            return slots, rows
-        order = np.argsort(slots, kind="stable")
-        ordered = slots[order]
-        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        sums: Ints = np.add.reduceat(rows[order], starts, axis=0)
-        return ordered[starts], sums
 
     def need_buckets(self, count: int) -> None:
         """Makes room for `count` buckets."""

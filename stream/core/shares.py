@@ -8,7 +8,7 @@ counts once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -16,11 +16,13 @@ import numpy as np
 
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS
-from stream.core.rows import Dims, Ints, grown
+from stream.core.rows import Dims, Ints, RowStore, grown, summed
 from stream.core.scopes import NOBODY, column_groups, scope_ids
 
 _FIRST_CAPACITY: Final = 256
 _MINUTE_BITS: Final = 32
+_MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
+_BLOCKS_MAX: Final = 1_000
 
 
 class ScopeName(NamedTuple):
@@ -38,10 +40,17 @@ class SharePlace(NamedTuple):
 
 
 class Shares:
-    """One partition's sums by scope and minute, and which of them nobody has been told yet."""
+    """Which scopes' minutes have changed in one partition's rows, and their sums on demand.
 
-    def __init__(self, kinds: Sequence[ScopeKind], queue_teams: Mapping[str, str]) -> None:
-        """Nothing yet, of scopes of these kinds."""
+    Summed when told and not as events come: a partition that catches up tells nothing, and of
+    one that is live only the last few minutes change.
+    """
+
+    def __init__(
+        self, rows: RowStore[Dims], kinds: Sequence[ScopeKind], queue_teams: Mapping[str, str]
+    ) -> None:
+        """Nothing has changed yet, of scopes of these kinds over these rows."""
+        self._store = rows
         self._kinds = kinds
         self._ids_of = [partial(scope_ids, kind, queue_teams) for kind in kinds]
         self._groups = [
@@ -55,17 +64,13 @@ class Shares:
         self._references: list[int] = [1]
         self._free_codes: list[int] = []
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, len(kinds), 2), dtype=np.int64)
-        self.sums: Ints = np.zeros((_FIRST_CAPACITY, COLUMNS), dtype=np.int64)
-        self._places: dict[int, int] = {}
-        self._by_minute: dict[int, list[int]] = {}
-        self._free: list[int] = []
-        self._changed: set[int] = set()
+        self._touched: list[Ints] = []
         self._gone: list[SharePlace] = []
 
     @property
     def has_changed(self) -> bool:
         """Whether there is a sum that was not taken yet."""
-        return bool(self._changed or self._gone)
+        return bool(self._touched or self._gone)
 
     def join(self, index: int, dims: Dims) -> None:
         """Makes known what the dimensions with `index` count for."""
@@ -89,57 +94,87 @@ class Shares:
                     self._free_codes.append(code)
         self._by_dims[index] = NOBODY
 
-    def add(self, dims: Ints, minutes: Ints, position: Ints, column: Ints, value: Ints) -> None:
-        """Adds contributions; each is of the `dims` and `minutes` at its `position`."""
-        for number, group, columns in self._groups:
-            codes = self._by_dims[dims, number, group]
-            keys, which = np.unique(codes << _MINUTE_BITS | minutes, return_inverse=True)
-            rows = np.array([self._row(key) for key in keys.tolist()], dtype=np.int64)
-            flat = self.sums.reshape(-1)
-            inside = (column >= columns.start) & (column < columns.stop)
-            of_entry = rows[which[position[inside]]]
-            np.add.at(flat, of_entry * COLUMNS + column[inside], value[inside])
+    def touch(self, rows: Ints) -> None:
+        """Notes that these rows have changed."""
+        if self._kinds:
+            self._touched.append(rows)
+            if len(self._touched) > _BLOCKS_MAX:
+                self._touched = [_unique(self._touched)]
 
-    def forget(self, minutes: Iterable[int]) -> None:
-        """Lets whole minutes go."""
-        for minute in minutes:
-            for key in self._by_minute.pop(minute, ()):
-                row = self._places.pop(key)
-                self._changed.discard(key)
-                self._gone.append(self._place(key))
-                self.sums[row] = 0
-                self._free.append(row)
+    def forget(self, rows: Ints) -> None:
+        """Lets the minutes of these rows go, which are all there are of them."""
+        for number, group, _ in self._groups:
+            for key in np.unique(self._keys(rows, number, group)).tolist():
+                if key >> _MINUTE_BITS != NOBODY:
+                    self._gone.append(self._place(key))
 
-    def assume_told(self) -> None:
-        """After a restart: what was restored has been told before."""
-        self._changed.clear()
+    def untold_minutes(self, at_most: int) -> list[int] | None:
+        """The minutes that have changed and were not taken yet; None where they are more."""
+        if not self._touched:
+            return []
+        self._touched = [_unique(self._touched)]
+        minutes: list[int] = np.unique(self._store.minute[self._touched[0]]).tolist()
+        return minutes if len(minutes) <= at_most else None
 
-    def take(self, at_most: int | None) -> tuple[list[SharePlace], Ints, list[SharePlace]]:
-        """The changed places with their sums, the oldest first, and the places that are gone."""
-        chosen = sorted(self._changed, key=_minute_of)[:at_most]
-        self._changed.difference_update(chosen)
+    def assume_told_except(self, minutes: Collection[int]) -> None:
+        """After a restart: what was restored has been told before, but for these minutes."""
+        panes = self._store.panes
+        rows = [row for minute in minutes if minute in panes for row in panes[minute].rows]
+        self._touched = [np.array(rows, dtype=np.int64)] if rows else []
+
+    def take(self, rows_max: int | None) -> tuple[list[SharePlace], Ints, list[SharePlace]]:
+        """The changed places with their sums, and the places that are gone.
+
+        The oldest first, and of so many minutes only that no more than `rows_max` rows are to be
+        gone through, or those of one minute.
+        """
         gone, self._gone = self._gone, []
-        rows = np.array([self._places[key] for key in chosen], dtype=np.int64)
-        return [self._place(key) for key in chosen], self.sums[rows], gone
+        touched, rows = self._chosen(rows_max)
+        # A place is told whole: a row that changes its work leaves its service to be told, too.
+        changed = _unique([self._keys(touched, number, group) for number, group, _ in self._groups])
+        changed = changed[changed >> _MINUTE_BITS != NOBODY]
+        keys, found = [], []
+        for number, group, columns in self._groups:
+            of_row = self._keys(rows, number, group)
+            there = np.isin(of_row, changed)
+            if there.any():
+                measures = self._store.measures[rows[there], columns]
+                of_key, sums = summed(of_row[there], measures)
+                keys.append(of_key)
+                found.append((of_key, columns, sums))
+        every = np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.int64)
+        total = np.zeros((len(every), COLUMNS), dtype=np.int64)
+        for of_key, columns, sums in found:
+            total[np.searchsorted(every, of_key), columns] += sums
+        return [self._place(key) for key in every.tolist()], total, gone
+
+    def _chosen(self, rows_max: int | None) -> tuple[Ints, Ints]:
+        """The changed rows that are taken now, and all rows of their minutes."""
+        panes = self._store.panes
+        touched = _unique(self._touched)
+        minutes = self._store.minute[touched]
+        chosen: list[int] = []
+        left = rows_max
+        for minute in np.unique(minutes).tolist():
+            if minute in panes and (left is None or not chosen or left >= len(panes[minute].rows)):
+                chosen.append(minute)
+                left = None if left is None else left - len(panes[minute].rows)
+            elif minute in panes:
+                break
+        last = chosen[-1] if chosen else -1
+        self._touched = [later] if len(later := touched[minutes > last]) and chosen else []
+        rows = [row for minute in chosen for row in panes[minute].rows]
+        return touched[np.isin(minutes, chosen)], np.array(rows, dtype=np.int64)
+
+    def _keys(self, rows: Ints, number: int, group: int) -> Ints:
+        codes = self._by_dims[self._store.dims_index[rows], number, group]
+        keys: Ints = codes << _MINUTE_BITS | self._store.minute[rows]
+        return keys
 
     def _place(self, key: int) -> SharePlace:
         scope = self._scopes[key >> _MINUTE_BITS]
         assert scope is not None, "a scope outlives its minutes"
-        return SharePlace(scope, _minute_of(key))
-
-    def _row(self, key: int) -> int:
-        """The row of a scope's minute, changed from now on; row 0 takes what is nobody's."""
-        if key >> _MINUTE_BITS == NOBODY:
-            return NOBODY
-        self._changed.add(key)
-        row = self._places.get(key)
-        if row is None:
-            row = self._free.pop() if self._free else len(self._places) + 1
-            if row >= len(self.sums):
-                self.sums = grown(self.sums, 2 * len(self.sums))
-            self._places[key] = row
-            self._by_minute.setdefault(_minute_of(key), []).append(key)
-        return row
+        return SharePlace(scope, key & _MINUTE_MASK)
 
     def _code(self, name: ScopeName) -> int:
         code = self._codes.get(name)
@@ -156,5 +191,6 @@ class Shares:
         return code
 
 
-def _minute_of(key: int) -> int:
-    return key & ((1 << _MINUTE_BITS) - 1)
+def _unique(parts: Sequence[Ints]) -> Ints:
+    rows: Ints = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+    return rows

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from msgspec import Struct, convert
+from msgspec import Struct, convert, to_builtins
 
 from stream.core.alerts import AlertState
 from stream.core.goals import Judgement
@@ -26,6 +26,17 @@ CHECKPOINT_FORMAT: Final = 1
 DETAIL_MAX: Final = 500
 
 
+class Told(Struct):
+    """What a partition has told the rollups: its cut, its last sequence, and what it has not.
+
+    `untold_minutes`: those with changes that were not told; None where it may be any.
+    """
+
+    cut: int
+    sequence: int
+    untold_minutes: list[int] | None
+
+
 class Checkpoint(Struct, kw_only=True):
     """What a partition's stored state includes; one record, written with every flush.
 
@@ -33,7 +44,7 @@ class Checkpoint(Struct, kw_only=True):
     included. `partitions`: how many the topics had. `kept_from_minute`: older minutes were
     forgotten. `layouts`: the measure ids by
     which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
-    a changed definition began anew. `told`: how far the rollups know. `sources`: of rollups, each
+    a changed definition began anew. `told`: what the rollups know. `sources`: of rollups, each
     source's last report.
     """
 
@@ -49,13 +60,13 @@ class Checkpoint(Struct, kw_only=True):
     layout: str
     layouts: dict[str, list[str]]
     since_ms: dict[str, int] = {}
-    told: dict[str, int] = {}
+    told: Told | None = None
     sources: dict[str, int] = {}
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     """The checkpoint record's value."""
-    return orjson.dumps({name: getattr(checkpoint, name) for name in checkpoint.__struct_fields__})
+    return orjson.dumps(to_builtins(checkpoint))
 
 
 def decode_checkpoint(value: bytes) -> Checkpoint:

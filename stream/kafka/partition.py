@@ -32,7 +32,7 @@ from stream.kafka.codec import (
 )
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.outputs import Outputs
-from stream.kafka.publication import REPORT_EVERY_MS, SHARES_PER_FLUSH_MAX, Publication
+from stream.kafka.publication import Publication
 from stream.kafka.recovery import StoredState
 from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, fingerprint
 from stream.kafka.site import Site
@@ -252,7 +252,7 @@ class PartitionStage:
         """In a replay, others add up what held at each clock, not what a flush comes upon."""
         may = self._has_caught_up and self.site.settings.time == "replay"
         if self._publication is not None and may:
-            self._publication.publish(self.engine, self.included, settled=self._settled)
+            self._publication.publish_at_clock(self.engine, self.included, settled=self._settled)
 
     def _freeze_readings(self, flush: Flush) -> bool:
         if not self._has_caught_up:  # they would be incomplete, and a fifth of the catching up
@@ -265,12 +265,7 @@ class PartitionStage:
         if self._publication is None:
             return False
         if now_ms is not None and self._has_caught_up:
-            self._publication.publish(
-                self.engine,
-                self.included,
-                at_most=SHARES_PER_FLUSH_MAX,
-                every_ms=REPORT_EVERY_MS,
-            )
+            self._publication.publish_live(self.engine, self.included)
         told = self._publication.take()
         flush.outputs |= told
         return bool(told)
@@ -301,6 +296,6 @@ class PartitionStage:
                 layout=self._layout_name,
                 layouts=self._layouts,
                 since_ms=self._since_ms,
-                told={} if self._publication is None else self._publication.state,
+                told=None if self._publication is None else self._publication.told(self.engine),
             )
         )

@@ -11,12 +11,15 @@ from stream.core.engine import Engine
 from stream.core.rollup import Report
 from stream.core.rules import Rules
 from stream.core.shares import SharePlace
+from stream.kafka.codec import Told
 from stream.kafka.delivery import Outgoing
 from stream.kafka.rollupcodec import cut_of, encode_report, encode_shares, share_key
 from stream.kafka.topology import Topology, partition_of
 
-SHARES_PER_FLUSH_MAX: Final = 10_000
+ROWS_PER_FLUSH_MAX: Final = 50_000
 REPORT_EVERY_MS: Final = 1_000
+TELL_EVERY_MS: Final = 500
+UNTOLD_MAX: Final = 1_000
 
 
 class Publication:
@@ -32,50 +35,72 @@ class Publication:
         self._number = number
         self._cut = cut_of(rules)
         self._sequence = 0
-        self._is_complete = False
+        self._told_ms = 0
+        self._has_told_all_once = False
+        self._is_in_the_middle = False
         self._reported_ms: dict[int, int] = {}
         self._waiting: dict[TP, list[Outgoing]] = {}
 
-    @property
-    def state(self) -> dict[str, int]:
-        """What the checkpoint keeps: the cut, the last sequence, whether all has been told."""
-        complete = int(self._is_complete)
-        return {"cut": self._cut, "sequence": self._sequence, "complete": complete}
+    def told(self, engine: Engine) -> Told:
+        """What the checkpoint keeps, as of now."""
+        minutes = engine.shares.untold_minutes(UNTOLD_MAX) if self._has_told_all_once else None
+        return Told(self._cut, self._sequence, minutes)
 
-    def restore(self, state: Mapping[str, int], engine: Engine) -> None:
-        """Goes on from the checkpoint; all is told again where not all had been, or otherwise."""
-        self._sequence = state.get("sequence", 0)
-        if state.get("complete") and state.get("cut") == self._cut:
-            engine.shares.assume_told()
-            self._is_complete = True
+    def restore(self, told: Told | None, engine: Engine) -> None:
+        """Goes on from the checkpoint: what had not been told is; all, if the cut is another."""
+        if told is None:
+            return
+        self._sequence = told.sequence
+        if told.untold_minutes is not None and told.cut == self._cut:
+            engine.shares.assume_told_except(told.untold_minutes)
+            self._has_told_all_once = True
 
-    def publish(
+    def publish_at_clock(
+        self, engine: Engine, offsets: Mapping[str, int], *, settled: bool
+    ) -> None:
+        """In a replay: what held at a clock, not what a flush comes upon."""
+        self._publish(engine, offsets, settled=settled, rows_max=None, silence_ms=0)
+
+    def publish_live(self, engine: Engine, offsets: Mapping[str, int]) -> None:
+        """What has changed since last time, if that was long enough ago or is not all told."""
+        assert engine.now_ms is not None, "live, now is known before anything is shown"
+        if self._is_in_the_middle or engine.now_ms - self._told_ms >= TELL_EVERY_MS:
+            self._publish(
+                engine,
+                offsets,
+                settled=False,
+                rows_max=ROWS_PER_FLUSH_MAX,
+                silence_ms=REPORT_EVERY_MS,
+            )
+
+    def _publish(
         self,
         engine: Engine,
         offsets: Mapping[str, int],
         *,
-        settled: bool = False,
-        at_most: int | None = None,
-        every_ms: int = 0,
+        settled: bool,
+        rows_max: int | None,
+        silence_ms: int,
     ) -> None:
         """Has what changed written with the next flush, and a report unless more is left.
 
-        A partition of the scopes that nothing changed for gets one every `every_ms` only.
+        A partition of the scopes that nothing changed for gets one every `silence_ms` only.
         """
         assert engine.now_ms is not None, "a state without an instant is of no use to anybody"
+        now_ms = self._told_ms = engine.now_ms
         self._sequence += 1
-        told = self._tell_shares(engine, at_most)
+        told = self._tell_shares(engine, rows_max)
         everybody = set(range(self._topology.partitions))
-        if not self._is_complete:
+        if self._is_in_the_middle:
             told = everybody  # may have shares from before that wait for this report
-        self._is_complete = not engine.shares.has_changed
-        if not self._is_complete:
+        self._is_in_the_middle = engine.shares.has_changed
+        if self._is_in_the_middle:
             return
-        now_ms = engine.now_ms
+        self._has_told_all_once = True
         report = Report(self._number, now_ms, dict(offsets), engine.readings.complete_from, settled)
         record = Outgoing(*encode_report(report, self._cut, self._sequence))
         for number in everybody:
-            due_ms = self._reported_ms.get(number, now_ms - every_ms) + every_ms
+            due_ms = self._reported_ms.get(number, now_ms - silence_ms) + silence_ms
             if number in told or settled or now_ms >= due_ms:
                 self._put(number, record)
                 self._reported_ms[number] = now_ms
@@ -85,9 +110,9 @@ class Publication:
         waiting, self._waiting = self._waiting, {}
         return waiting
 
-    def _tell_shares(self, engine: Engine, at_most: int | None) -> set[int]:
+    def _tell_shares(self, engine: Engine, rows_max: int | None) -> set[int]:
         """Returns the partitions of the scopes that something is told now."""
-        places, sums, gone = engine.shares.take(at_most)
+        places, sums, gone = engine.shares.take(rows_max)
         records = encode_shares(self._number, self._cut, self._sequence, places, sums)
         told = set()
         for place, record in zip(places, records, strict=True):
