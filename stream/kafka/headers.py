@@ -44,6 +44,10 @@ class Batch:
         """Whatever else is asked of a batch."""
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:
+        """The first record: so aiokafka reads a transaction's marker, which has no headers."""
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         """The records; aiokafka's fast reader cannot go on behind an odd one."""
         given = 0

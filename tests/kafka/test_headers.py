@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import producer
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
@@ -19,6 +19,9 @@ from tests.kafka.test_worker import call, now_ms
 from tests.kafka_broker.broker import KafkaBroker
 
 GZIP = 1
+PRODUCER = 7
+ABORT, COMMIT = b"\0\0\0\0", b"\0\0\0\1"
+ATTRIBUTES_AT, CONTROL = 22, 0x20
 
 
 class Latin(str):
@@ -70,6 +73,25 @@ def test_plain_records_are_those_of_aiokafka() -> None:
     """Nothing changes for whoever sends UTF-8."""
     raw = batch(0, "a", "é") + batch(2, "b", compression=GZIP)
     assert taken(raw) == taken(raw, MemoryRecords)
+
+
+@pytest.mark.parametrize(("marker", "read"), [(ABORT, []), (COMMIT, [b"v0"])])
+def test_markers_of_transactions_end_them(marker: bytes, read: list[bytes]) -> None:
+    """What was aborted is passed over, and what stands behind it is read again."""
+    builder = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
+    builder.append(0, 1_000, b"k", b"v0", [])
+    control = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
+    control.append(0, 1_000, marker, b"", [])
+    end = bytearray(control.build())
+    end[0:8] = (1).to_bytes(8, "big")
+    end[ATTRIBUTES_AT] |= CONTROL
+    raw = bytes(builder.build()) + bytes(end) + batch(2, "behind")
+    aborted = [(PRODUCER, 0)] if marker == ABORT else []
+    records = PartitionRecords(
+        TP("t", 0), Records(raw), aborted, 0, None, None, False, READ_COMMITTED
+    )
+    assert [record.value for record in records] == [*read, b"v0"]
+    assert records.next_fetch_offset == 3
 
 
 def test_fetches_are_read_so(monkeypatch: pytest.MonkeyPatch) -> None:
