@@ -63,6 +63,13 @@ def test_an_odd_name_is_written_out_and_its_neighbours_are_as_they_were(compress
     assert [headers for _, _, headers in found] == [((n, b"\xff"), ("trace", None)) for n in read]
 
 
+def test_a_batch_gives_each_of_its_records_once() -> None:
+    """Those before the odd one are not given again when it is read slowly from there."""
+    whole = Records(batch(3, "a", "b", Latin("ÿ"), "c")).next_batch()
+    assert whole is not None
+    assert [record.offset for record in whole] == [3, 4, 5, 6]
+
+
 def test_what_aiokafka_itself_makes_of_it() -> None:
     """It raises, and what it had read before is lost: the day it no longer does, this can go."""
     with pytest.raises(UnicodeDecodeError):
