@@ -1,0 +1,129 @@
+"""The life of every alert: each transition follows from the one before and from the figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stream.core.goals import Goal
+from stream.sim.log import Record
+from stream.sim.plan import Plan
+from stream.sim.readingbook import ms_of
+from stream.sim.view import Place, View, cleared, expect, place_of, verdict
+
+Subject = tuple[str, str]
+"""A goal and the id of what it is held against."""
+
+
+@dataclass(slots=True)
+class Life:
+    """An alert under way."""
+
+    alert_id: str
+    status: str
+    since: int
+
+
+class AlertBook:
+    """The alerts under way, and the ids of all that ever were."""
+
+    def __init__(self, plan: Plan, counts: Counter[str]) -> None:
+        """No alert yet."""
+        self._goals = {goal.name: goal for goal in plan.goals}
+        self._counts = counts
+        self._alive: dict[Place, dict[Subject, Life]] = {}
+        self._partitions = plan.partitions
+        self._ids: set[str] = set()
+
+    def judge(
+        self,
+        records: Sequence[Record],
+        stage: Place,
+        view: View,
+        states: Mapping[bytes, bytes | None],
+    ) -> None:
+        """One flush's transitions, and the states that are stored with them."""
+        alive = self._alive.setdefault(stage, {})
+        changed: set[Subject] = set()
+        for record in records:
+            said = orjson.loads(record.value or b"{}")
+            place = (said["goal"], said["id"])
+            changed.add(place)
+            self._judge_one(alive, place, said, view)
+        stored = {tuple(orjson.loads(key[1:])): value for key, value in states.items()}
+        expect(stored.keys() == changed, f"alert states {stored.keys()} stored, not {changed}")
+        for place, value in stored.items():
+            life = alive.get((str(place[0]), str(place[1])))
+            kept = None if value is None else orjson.loads(value)
+            expect(
+                kept is None
+                if life is None
+                else kept is not None and [kept[0], kept[1], kept[3]] == _as_stored(life),
+                f"the stored state of {place} is {kept}, the last transition left {life}",
+            )
+
+    def judge_rest(self, stage: Place, view: View) -> None:
+        """At rest there is an alert where a goal is missed, and none where it is met."""
+        alive = self._alive.get(stage, {})
+        for goal in self._goals.values():
+            groups = view.groups(goal.scope, goal.window)
+            names = {*groups.names, *(name for own, name in alive if own == goal.name)}
+            for name in sorted(names):
+                if place_of(goal.scope, name, self._partitions) != stage:
+                    continue
+                life = alive.get((goal.name, name))
+                figure = view.figures(goal.scope, name, goal.window)[goal.kpi.name]
+                said = verdict(goal, figure)
+                text = f"{goal.name} of {name} is {said} with {figure}, its alert is {life}"
+                if said == "missed":
+                    expect(life is not None, text)
+                    expect(life is None or life.status == _due(goal, life, view.now), text)
+                elif life is not None:
+                    may_last = life.status == "firing" and not cleared(goal, figure)
+                    expect(may_last and said != "no_data", text)
+
+    def _judge_one(
+        self, alive: dict[Subject, Life], place: Subject, said: dict[str, Any], view: View
+    ) -> None:
+        state, goal, life = said["state"], self._goals[place[0]], alive.get(place)
+        at, text = ms_of(said["at"]), f"{said['state']} of {place} at {said['at']}"
+        self._counts[f"alerts {state}"] += 1
+        expect(at <= view.now, f"{text}: that is after its flush")
+        figure = view.figures(goal.scope, place[1], goal.window, at)[goal.kpi.name]
+        found = said["value"], said["samples"]
+        expect(found == figure, f"{text}: {found}, not {figure}")
+        judged = verdict(goal, figure)
+        if state == "pending" or (state == "firing" and life is None):
+            expect(life is None and (state == "pending") == bool(goal.for_ms), f"{text} of {life}")
+            expect(said["alert_id"] not in self._ids, f"{text}: its id was used before")
+            expect(judged == "missed", f"{text}: the goal is {judged}")
+            self._ids.add(said["alert_id"])
+            alive[place] = Life(said["alert_id"], state, at)
+            return
+        expect(life is not None and life.alert_id == said["alert_id"], f"{text} of {life}")
+        assert life is not None, "expected just now"
+        expected = "pending" if state in {"firing", "cancelled"} else "firing"
+        expect(life.status == expected, f"{text}: it was {life.status}")
+        if state == "firing":
+            expect(judged == "missed" and at - life.since >= goal.for_ms, f"{text}: {judged}")
+            life.status = "firing"
+            return
+        right = {
+            "cancelled": judged != "missed",
+            "resolved": cleared(goal, figure),
+            "ended_no_data": judged == "no_data",
+        }
+        expect(right.get(state, False), f"{text}: the goal is {judged}")
+        del alive[place]
+
+
+def _as_stored(life: Life) -> list[Any]:
+    return [life.status, life.since, life.alert_id]
+
+
+def _due(goal: Goal, life: Life, now: int) -> str:
+    return "firing" if now - life.since >= goal.for_ms else "pending"

@@ -1,0 +1,94 @@
+"""The accepted events at an instant, and the verdict on a figure, by the written rules."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from stream.core.goals import Goal, Target
+from stream.kafka.topology import ROLLUPS, ROWS, partition_of
+from stream.sim.counting import Definitions, Fields, Groups, Value, latest_teams
+
+Verdict = Literal["no_data", "met", "unproven", "missed"]
+
+
+class Breach(Exception):  # noqa: N818 - what is found, not a failure of ours
+    """Something that must never be."""
+
+
+def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion
+    """Raises `Breach` with what was wrong."""
+    if not holds:
+        raise Breach(otherwise)
+
+
+class Place(NamedTuple):
+    """A stage: its lane, and its partition."""
+
+    lane: str
+    number: int
+
+
+class View:
+    """The accepted events behind a stage's figures at an instant; windows are sought once."""
+
+    def __init__(self, definitions: Definitions, events: list[Fields], now: int) -> None:
+        """Of all of `events`, whatever their time."""
+        self.now = now
+        self.definitions = definitions
+        self._events = events
+        self._groups: dict[tuple[str, str, int], Groups] = {}
+        self._teams: dict[str, str] | None = None
+
+    def groups(self, kind: str, window: str, now: int | None = None) -> Groups:
+        """The events in a window, by the scopes they count for."""
+        at = self.now if now is None else now
+        found = self._groups.get((kind, window, at))
+        if found is None:
+            low, high = self.definitions.span(window, at)
+            inside = [event for event in self._events if low <= event["at"] < high]
+            found = self._groups[kind, window, at] = self.definitions.grouped(kind, inside)
+        return found
+
+    def figures(
+        self, kind: str, name: str, window: str, now: int | None = None
+    ) -> dict[str, Value]:
+        """Every KPI of one scope."""
+        return self.definitions.figures(kind, self.groups(kind, window, now), name)
+
+    def team(self, agent: str) -> str | None:
+        """The team of the latest event that is not forgotten yet."""
+        if self._teams is None:
+            oldest = self.definitions.oldest(self.now)
+            self._teams = latest_teams(e for e in self._events if e["at"] >= oldest)
+        return self._teams.get(agent)
+
+
+def place_of(kind: str, name: str, partitions: int) -> Place:
+    """The stage that gives a scope's figures."""
+    if partitions == 1:
+        return Place(ROWS, 0)
+    if kind == "agent":
+        return Place(ROWS, partition_of(name, partitions))
+    return Place(ROLLUPS, partition_of(f"{kind}/{name}", partitions))
+
+
+def verdict(goal: Goal, figure: Value) -> Verdict:
+    """What is to be said of a figure."""
+    value, samples = figure
+    if value is None:
+        return "no_data"
+    if holds(goal.terms.target, value):
+        return "met"
+    return "missed" if samples >= goal.terms.min_samples else "unproven"
+
+
+def holds(target: Target, value: float) -> bool:
+    """Whether a value is on the good side of a bound, or on it."""
+    return value >= target.bound if target.at_least else value <= target.bound
+
+
+def cleared(goal: Goal, figure: Value) -> bool:
+    """Whether a firing alert ends: the target is met, and what it takes beyond it."""
+    value, clear = figure[0], goal.terms.clear
+    met = verdict(goal, figure) == "met" and value is not None
+    return met and (clear is None or holds(clear, value))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The simulation: what it covers, that it replays, and the planted bugs it finds."""
