@@ -19,7 +19,7 @@ from tests.core.test_events import FULL_CALL, FULL_SURVEY
 from tests.fuzz import targets
 
 FEW: Final = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

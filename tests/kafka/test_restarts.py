@@ -97,7 +97,7 @@ def counted(made: PartitionStage) -> dict[str, float]:
 
 
 @given(steps=STEPS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_restart_from_stored_bytes_is_invisible(steps: list[tuple[Any, bool]]) -> None:
     """After any flush: the same figures, offsets, alerts under their ids, and verdicts.
 
