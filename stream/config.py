@@ -17,8 +17,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FilePath,
-    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -37,6 +35,7 @@ from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
 from stream.durations import parse_duration_ms
 from stream.environment import NESTED, PREFIX, faulty_variables
+from stream.security import Security
 from stream.yamlfile import Faults, read_yaml
 
 SETTINGS_FILE: Final = "kpi-stream.yaml"
@@ -79,7 +78,7 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$"
 class Strict(BaseModel):
     """A part of the settings: unknown names are faults, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Topics(Strict):
@@ -125,28 +124,6 @@ class Metrics(Strict):
     show: Shown = Shown()
 
 
-class Security(Strict):
-    """How to reach a Kafka that demands TLS or SASL."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    username: str | None = None
-    password: SecretStr | None = None
-    ca_file: FilePath | None = None
-    cert_file: FilePath | None = None
-    key_file: FilePath | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Security:
-        if self.protocol.startswith("SASL") and not (self.username and self.password):
-            message = f"protocol {self.protocol} needs a username and a password"
-            raise ValueError(message)
-        if (self.cert_file is None) != (self.key_file is None):
-            message = "cert_file and key_file go together"
-            raise ValueError(message)
-        return self
-
-
 class Settings(BaseSettings):
     """All settings of a worker."""
 
@@ -156,10 +133,11 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         validate_default=False,
+        hide_input_in_errors=True,
     )
 
     app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "kpi-stream"
-    broker: Annotated[str, Field(pattern=r"^[^\s/,]+:\d+(,[^\s/,]+:\d+)*$")] = "127.0.0.1:9092"
+    broker: Annotated[str, Field(pattern=r"^[^\s/,@]+:\d+(,[^\s/,@]+:\d+)*$")] = "127.0.0.1:9092"
     topics: Topics = Topics()
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
     replication: Annotated[int, Field(ge=1, le=10)] = 1

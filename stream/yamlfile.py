@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,8 @@ from typing import Any, Final
 import yaml
 
 FILE_BYTES_MAX: Final = 1_000_000
+# What PyYAML goes on to quote: an unquoted password may well look like an alias or a tag.
+_NAMED: Final = re.compile(r"((?:alias|anchor|tag|tag handle)) ['\"].*", re.DOTALL)
 _SLIPS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -79,7 +82,7 @@ def read_yaml(file: Path) -> Any:
 def _explain(error: Exception) -> str:
     """One line with the place, and without the text there, which may be a password."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark, parts = error.problem_mark, (error.context, error.problem)
-        what = ", ".join(part for part in parts if part)
+        mark, parts = error.problem_mark, filter(None, (error.context, error.problem))
+        what = _NAMED.sub(r"\1; text that begins with * & or ! needs quotes", ", ".join(parts))
         return f"line {mark.line + 1}, column {mark.column + 1}: {what}"
     return " ".join(str(error).split())

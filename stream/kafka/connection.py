@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiokafka.helpers import create_ssl_context
-
 from stream.config import Settings
 
 
@@ -17,11 +15,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "security_protocol": security.protocol,
     }
     if security.protocol.endswith("SSL"):
-        options["ssl_context"] = create_ssl_context(
-            cafile=_text(security.ca_file),
-            certfile=_text(security.cert_file),
-            keyfile=_text(security.key_file),
-        )
+        options["ssl_context"] = security.tls()
     if security.protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": security.sasl_mechanism,
@@ -29,7 +23,3 @@ def connection_options(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": security.password and security.password.get_secret_value(),
         }
     return options
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)

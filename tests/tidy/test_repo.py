@@ -19,7 +19,6 @@ REPO: Final = Path(__file__).parents[2]
 # data may be raised.
 LONG: Final[dict[str, tuple[int, str]]] = {
     "stream/kafka/partition.py": (310, "one partition's block and flush, step by step"),
-    "stream/config.py": (310, "data: one setting after another"),
     "stream/core/kpis.py": (380, "data: a catalogue, one entry per KPI"),
 }
 
