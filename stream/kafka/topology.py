@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError,
 from aiokafka.partitioner import murmur2
 
 from stream.config import Settings
+from stream.kafka.access import why_refused
 from stream.kafka.connection import connection_options
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ async def prepare(settings: Settings) -> Topology:
     """Connects, creates the topics that are missing and checks the rest.
 
     Raises:
-        TopologyError: if no broker answers, or partition counts differ.
+        TopologyError: if no broker answers or lets us in, or partition counts differ.
     """
     admin = await _connect(settings)
     try:
@@ -151,7 +152,7 @@ def _admin(settings: Settings) -> AIOKafkaAdminClient:
     try:
         return AIOKafkaAdminClient(**connection_options(settings))
     except (OSError, ValueError) as error:
-        raise TopologyError(f"setting 'security': not usable for TLS: {error}") from error
+        raise TopologyError(f"setting 'security': {error}") from error
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
@@ -161,6 +162,8 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
             await admin.start()
         except (KafkaConnectionError, NodeNotReadyError, OSError) as error:
             await admin.close()
+            if reason := await why_refused(settings):
+                raise TopologyError(reason) from error
             log.warning(
                 "no broker answers at %s (try %d of %d): %s",
                 settings.broker,

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -41,7 +41,16 @@ def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
 class WorkerProcess:
     """`kpi-stream worker` with settings of its own; ends with the `with` block."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], goals: object = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        goals: object = None,
+        *,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """`options` stand before the command; `variables` are added to its environment."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
@@ -51,6 +60,8 @@ class WorkerProcess:
         if goals is not None:
             (folder / "goals.yaml").write_text(yaml.safe_dump(goals))
         self.process: subprocess.Popen[bytes] | None = None
+        self._options = options
+        self._environment = {**os.environ, **(variables or {})}
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,9 +72,10 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Starts it; `wait_ready` waits."""
-        command = [sys.executable, "-m", "stream", "worker", "--config", str(self.folder)]
+        command = [sys.executable, "-m", "stream", *self._options, "worker"]
+        command += ["--config", str(self.folder)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
 
     def wait_ready(self, partitions: int | None = None) -> None:
         """Until it owns and has caught up on `partitions` partitions (None: on all it owns)."""

@@ -65,8 +65,16 @@ class KafkaBroker:
     Every method blocks: from a coroutine, call `await asyncio.to_thread(broker.restart)`.
     """
 
-    def __init__(self, config: Mapping[str, str] | None = None, *, heap: str = "512m") -> None:
+    def __init__(
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        heap: str = "512m",
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
+        """`scram`: passwords by user name."""
         self._config = dict(config or {})
+        self._scram = dict(scram or {})
         self._heap = heap
         self._ports = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,6 +84,15 @@ class KafkaBroker:
     def bootstrap(self) -> str:
         """What clients connect to; the same for as long as this object lives."""
         return f"{HOST}:{self._ports[0]}"
+
+    @property
+    def controller(self) -> str:
+        """Where the broker speaks with itself."""
+        return f"{HOST}:{self._ports[1]}"
+
+    def configure(self, config: Mapping[str, str]) -> None:
+        """Settings over the usual ones, before the first start."""
+        self._config |= config
 
     def __enter__(self) -> Self:
         self.start()
@@ -144,7 +161,7 @@ class KafkaBroker:
         return (self._folder / "broker.log").read_text(errors="replace")[-4000:]
 
     def _format(self, libs: Path, folder: Path) -> None:
-        broker, controller = (f"{HOST}:{port}" for port in self._ports)
+        broker, controller = self.bootstrap, self.controller
         settings = {
             **ONE_NODE,
             "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
@@ -157,8 +174,10 @@ class KafkaBroker:
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         # A name that starts with "-" would be taken for an option.
         cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c"]
-        _run([*_java(libs, self._heap), *command, str(path)], START_SECONDS)
+        command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
+        for user, password in self._scram.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
+        _run([*_java(libs, self._heap), *command, "-c", str(path)], START_SECONDS)
 
     @staticmethod
     def _settings(folder: Path) -> Path:
