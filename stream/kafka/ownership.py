@@ -138,6 +138,10 @@ class Ownership:
             found = await asyncio.gather(*(lane.recover(number) for lane, number in places))
             for (lane, number), recovered in zip(places, found, strict=True):
                 self._own(lane, number, recovered)
+        except KafkaError as error:
+            said = DeliveryError(f"the state could not be read back from Kafka: {error!r}")
+            await self.fail(said)
+            raise said from error
         except Exception as error:
             await self.fail(error)
             raise

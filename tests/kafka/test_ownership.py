@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from stream.kafka import rowlane
-from stream.kafka.app import KpiApp
+from stream.kafka.app import EXPLAINED, KpiApp
 from stream.kafka.delivery import Flush
 from stream.kafka.owned import Owned
 from stream.kafka.ownership import Ownership
@@ -157,6 +158,20 @@ def test_after_a_flush_that_was_not_committed_there_is_no_last_one() -> None:
     asyncio.run(scenario())
     assert stage.is_dirty
     assert len(delivered) == 1
+
+
+def test_a_broker_that_goes_away_during_a_recovery_is_said_in_a_line() -> None:
+    """The worker ends, as its supervisor expects it to; nobody needs a traceback for that."""
+
+    async def recover(_: int) -> None:
+        raise KafkaConnectionError("gone")
+
+    async def close(_: int) -> None:
+        pass
+
+    lane = SimpleNamespace(recover=recover, delivery=SimpleNamespace(close=close))
+    with pytest.raises(EXPLAINED, match=r"could not be read back from Kafka: .*gone"):
+        asyncio.run(owning(lanes=[lane]).restore({0}))
 
 
 def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,22 @@ def test_a_partition_that_died_in_the_middle_of_telling_is_awaited(
     assert {figure.kpi.name: figure.value for figure in found["q"].figures}["handled"] == 2
 
 
+@pytest.mark.parametrize("time", ["live", "replay"])
+def test_after_a_restart_no_reading_is_of_an_instant_beyond_its_window(time: str) -> None:
+    """The sources went on while it was down: its windows do too before anything is shown."""
+    parts, topic, before = sources(), Rollups(), rollup(of_queue())
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    told(parts, topic)
+    before.apply("rollups", topic.logs[of_queue()])
+    before.must_commit = True
+    flush = before.freeze(NOON_MS)
+    later_ms = NOON_MS + 10 * MINUTE_MS
+    told(parts, topic, later_ms)
+    again = recovered(topic, of_queue(), flush, time=time)
+    reading = readings(again.freeze(later_ms if time == "live" else None))["queue/q/15m"]
+    assert reading["as_of"] == reading["to"] == "2024-03-15T12:10:00.000Z"
+
+
 def test_after_a_restart_only_what_was_not_told_is_told() -> None:
     """All of it where the queues' teams are others now, or a threshold: the sums are others."""
     parts = sources()
