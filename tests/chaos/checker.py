@@ -10,18 +10,19 @@ from typing import Any, Final
 import orjson
 
 from stream.config import Settings
+from stream.core.kpis import SCOPE_KINDS
 from stream.kafka.topology import partition_of
 from tests.chaos.alerting import check_open_alerts, check_transitions
 from tests.chaos.findings import Findings
 from tests.chaos.history import History
 from tests.chaos.load import Planned
 from tests.chaos.state import Stored
-from tests.kafka.board import differences, with_samples
+from tests.kafka.board import differences, instant_ms, with_samples
 from tests.kafka.test_exact import BANK
 from tests.oracle.sql import Expected, Included, Oracle
 
 # The scopes whose readings are compared; a reading of more than one partition carries `parts`.
-SCOPES: Final = ("agent",)
+SCOPES: Final = SCOPE_KINDS
 MINUTE_MS: Final = 60_000
 # In SQL, records that were moved to a partition are a partition of their own.
 _FACTS: Final = 1_000
@@ -152,23 +153,35 @@ class Checker:
             self.findings.seen["final figures compared"] += sum(map(len, expected.values()))
 
     def _check_in_flight(self, oracle: Oracle, history: History) -> None:
-        """Kept readings equal SQL as of their own instant over their own offsets."""
+        """Kept readings equal SQL over their own window and their own offsets.
+
+        A scope of many partitions says the oldest of its parts' instants as its own; its window
+        may end later, so its end is asked for.
+        """
         asked: dict[tuple[Any, ...], Expected] = {}
         wrong: list[str] = []
+        beyond: list[str] = []
+        later = 0
         sample = random.Random(3).sample(history.kept, min(len(history.kept), 250))
         for reading in sample:
             included = self._included(reading)
-            question = (
-                *(reading["as_of_ms"], reading["scope"], reading["window"]),
-                *sorted(included.items()),
+            at_ms, scope, window = (
+                instant_ms(reading["to"]) - 1,
+                reading["scope"],
+                reading["window"],
             )
+            question = (at_ms, scope, window, *sorted(included.items()))
             if question not in asked:
-                asked[question] = oracle.expected(
-                    reading["as_of_ms"], reading["scope"], [reading["window"]], included
-                )
+                asked[question] = oracle.expected(at_ms, scope, [window], included)
+            claimed_ms = oracle.bounds(reading["as_of_ms"], window)[1] - 1
+            later += claimed_ms < at_ms
+            if claimed_ms > at_ms:
+                beyond.append(f"{scope} {reading['id']} {reading['as_of']} to {reading['to']}")
             wrong += wrong_in_flight(reading, asked[question])
         self.findings.count("readings in flight that are not SQL's", wrong)
+        self.findings.count("readings that claim an instant beyond their window", beyond)
         self.findings.seen["readings in flight compared"] += len(sample)
+        self.findings.seen["of them with a window beyond their oldest part"] += later
         self.findings.seen["readings seen"] = history.readings
         for what, number in (
             ("readings seen twice for one change", history.readings_twice),
@@ -194,7 +207,8 @@ class Checker:
 def wrong_in_flight(reading: Mapping[str, Any], expected: Expected) -> list[str]:
     """What is wrong with one reading, where SQL gives `expected`."""
     key = (reading["id"], reading["window"])
-    where = f"{reading['scope']} {key} as of {reading['as_of']}"
+    parts = [(part["partition"], part["as_of"][11:16]) for part in reading.get("parts", ())]
+    where = f"{reading['scope']} {key} as of {reading['as_of']} to {reading['to']} {parts}"
     if key in expected:
         return [f"{where}: {what}" for what in differences(expected[key], reading["kpis"])]
     return [f"{where} should be empty"] if reading["has_samples"] else []

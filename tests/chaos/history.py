@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
@@ -16,7 +17,8 @@ from tests.kafka.board import Board
 from tests.kafka.live import Seen, TopicReader
 
 TOPICS: Final = ("interactions", "surveys", "agent_facts", "kpis", "alerts", "dead_letters")
-KEPT_READINGS: Final = 1_500
+KEPT_READINGS: Final = 2_000
+Offsets = dict[tuple[int | None, str], int]
 
 
 class History:
@@ -32,7 +34,7 @@ class History:
         self.readings_twice = 0
         self.readings_out_of_order = 0
         self.kept: list[dict[str, Any]] = []
-        self._newest: dict[str, tuple[int, int, dict[str, Any]]] = {}
+        self._newest: dict[str, tuple[int, int, Offsets]] = {}
         self._settings = settings
         self._rng = random.Random(seed)
         self._readers: dict[str, TopicReader] = {}
@@ -88,14 +90,15 @@ class History:
         key = f"{reading['scope']}/{reading['id']}/{reading['window']}"
         last = self._newest.get(key)
         if last is not None:
-            revision, as_of_ms, offsets = last
+            revision, as_of_ms, before = last
+            offsets = offsets_of(reading)
             self.readings_twice += reading["revision"] == revision
             self.readings_out_of_order += (
                 reading["revision"] < revision
                 or reading["as_of_ms"] < as_of_ms
-                or any(reading["offsets"].get(topic, 0) < at for topic, at in offsets.items())
+                or any(offsets.get(place, 0) < at for place, at in before.items())
             )
-        self._newest[key] = (reading["revision"], reading["as_of_ms"], reading["offsets"])
+        self._newest[key] = (reading["revision"], reading["as_of_ms"], offsets_of(reading))
         if len(self.kept) < KEPT_READINGS:
             self.kept.append(reading)
         elif (place := self._rng.randrange(self.readings)) < KEPT_READINGS:
@@ -104,6 +107,14 @@ class History:
     def stands(self, serial: int) -> bool:
         """Whether a record is in its topic."""
         return serial in self.places
+
+
+def offsets_of(reading: Mapping[str, Any]) -> Offsets:
+    """What input a reading says that it includes, of each partition that it is made of."""
+    parts = reading.get("parts") or [{"partition": None, "offsets": reading["offsets"]}]
+    return {
+        (part["partition"], topic): at for part in parts for topic, at in part["offsets"].items()
+    }
 
 
 def serial_of(record: Seen) -> int | None:

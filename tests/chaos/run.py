@@ -46,6 +46,17 @@ GOALS: Final[dict[str, Any]] = {
             "for": "5m",
         },
         {
+            "name": "queue-aht",
+            "purpose": "A queue is staffed for the calls it gets.",
+            "kpi": "handle_time",
+            "scope": "queue",
+            "window": "1h",
+            "target": "<= 2m50s",
+            "clear": "<= 2m40s",
+            "min_samples": 5,
+            "for": "5m",
+        },
+        {
             "name": "csat",
             "purpose": "Customers leave satisfied.",
             "kpi": "csat",

@@ -8,7 +8,7 @@ from stream.config import Settings
 from stream.core.events import Kind
 from stream.core.measures import measure_ids
 from stream.core.rows import ID_BYTES, event_digest
-from stream.kafka.recovery import sort_records
+from stream.kafka.recovery import StoredState, sort_records
 from stream.kafka.rowcodec import RowDecoder
 from tests.kafka.live import TopicReader
 
@@ -29,19 +29,26 @@ class Stored:
 
 
 async def read_state(settings: Settings) -> Stored:
-    """Reads the changelog from its beginning to its end."""
+    """Reads the changelogs from their beginning to their end."""
+    stored = Stored()
+    for number, records in (await _latest(settings, settings.changelog)).items():
+        _sort(stored, number, records, settings)
+    for records in (await _latest(settings, settings.rollups_changelog)).values():
+        _note_alerts(stored, sort_records(records))
+    return stored
+
+
+async def _latest(settings: Settings, topic: str) -> dict[int, dict[bytes, bytes]]:
+    """By partition, the last value of each key."""
     latest: dict[int, dict[bytes, bytes]] = {n: {} for n in range(settings.partitions)}
-    async with TopicReader(settings.broker, settings.changelog) as reader:
+    async with TopicReader(settings.broker, topic) as reader:
         for record in await reader.read_to_end():
             assert record.key is not None
             if record.value is None:
                 latest[record.partition].pop(record.key, None)
             else:
                 latest[record.partition][record.key] = record.value
-    stored = Stored()
-    for number, records in latest.items():
-        _sort(stored, number, records, settings)
-    return stored
+    return latest
 
 
 def _sort(stored: Stored, number: int, records: dict[bytes, bytes], settings: Settings) -> None:
@@ -55,5 +62,9 @@ def _sort(stored: Stored, number: int, records: dict[bytes, bytes], settings: Se
     stored.offsets[number] = state.checkpoint.offsets
     for _, _, ids in decoder.decode(state.rows).rows:
         stored.ids += [(number, ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)]
+    _note_alerts(stored, state)
+
+
+def _note_alerts(stored: Stored, state: StoredState) -> None:
     for key, alert in state.alerts.items():
         stored.alerts[key.goal, key.scope_id] = (alert.status, alert.alert_id)
