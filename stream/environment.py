@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -23,3 +23,9 @@ def faulty_variables(environment: Mapping[str, str], settings: AbstractSet[str])
             yield f"{name}: no such setting"
         elif not is_unicode(environment[name]):
             yield f"{name}: not UTF-8"
+
+
+def forget_variables(environment: MutableMapping[str, str]) -> None:
+    """Takes ours out: what has settings of its own must not end up at somebody's real broker."""
+    for name in [name for name in environment if name.upper().startswith(PREFIX)]:
+        del environment[name]

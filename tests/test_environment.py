@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.environment import faulty_variables
+from stream.environment import faulty_variables, forget_variables
 
 SETTINGS = {"app", "metrics"}
 
@@ -22,3 +22,10 @@ def test_every_fault_is_a_line_and_what_is_right_or_not_ours_is_none() -> None:
         "KPI_STREAM_AP: no such setting",
         "KPI_STREAM_APP: not UTF-8",
     ]
+
+
+def test_only_ours_are_forgotten() -> None:
+    """In whatever case they are written, as the settings take them."""
+    environment = {"KPI_STREAM_BROKER": "h:1", "kpi_stream_app": "x", "KPI": "y", "PATH": "z"}
+    forget_variables(environment)
+    assert environment == {"KPI": "y", "PATH": "z"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from stream.config import Settings
 from stream.core.windows import MINUTE_MS
 from stream.demo.servers import broker, wait_ready, worker, write_settings
 from stream.demo.watch import Watch, conclude, follow
+from stream.environment import forget_variables
 from stream.kafka.topology import prepare
 from stream.replay import replay
 from stream.serve.terminal import Board
@@ -38,11 +40,14 @@ _PLAIN_LINE_EVERY_S: Final = 5.0
 def run(seconds: float | None, report_file: Path | None) -> None:
     """Runs for `seconds` (None: until Ctrl-C) and leaves nothing behind.
 
+    Its settings are its own: with KPI_STREAM_BROKER set, its traffic would go to a real broker.
+
     Raises:
         DemoError: if the demo broker is not installed or does not start.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends it as Ctrl-C does
         signal.signal(number, signal.default_int_handler)
+    forget_variables(os.environ)
     console = Console()
     watch = Watch(Board(_TEAM_WINDOW, _AGENT_WINDOW))
     with tempfile.TemporaryDirectory(prefix="kpi-stream-demo-") as folder:
