@@ -6,11 +6,12 @@ password; the one is worth waiting for, the other is not.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from typing import Final
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaError,
@@ -22,6 +23,7 @@ from stream.config import Settings
 from stream.kafka.connection import connection_options
 
 _TIMEOUT_MS: Final = 5_000
+_CLOSE_S: Final = 1.0
 _NAME_FAULTS: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
@@ -29,22 +31,33 @@ async def why_refused(settings: Settings) -> str | None:
     """What is wrong with which setting; None where no broker says so."""
     options = connection_options(settings)
     for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
-        try:
-            connection = await create_conn(host, port, request_timeout_ms=_TIMEOUT_MS, **options)
-            await connection.close()
-        except (KafkaError, OSError, TimeoutError) as error:
-            for cause in _chain(error):
-                if reason := _explain(cause, settings):
-                    return f"{host}:{port}: {reason}"
+        error = await _knock(
+            AIOKafkaConnection(host, port, request_timeout_ms=_TIMEOUT_MS, **options)
+        )
+        for cause in _chain(error):
+            if reason := _explain(cause, settings):
+                return f"{host}:{port}: {reason}"
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+async def _knock(connection: AIOKafkaConnection) -> BaseException | None:
+    """What comes of a connection; nothing of it is left behind."""
+    error: BaseException | None = None
+    try:
+        await connection.connect()
+    except (OSError, TimeoutError) as failure:  # it was never made: it would never say it is closed
+        return failure
+    except KafkaError as refusal:
+        error = refusal
+    await asyncio.wait([connection.close()], timeout=_CLOSE_S)
+    return error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what it came of: a refusal may arrive while an answer is awaited."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _explain(error: BaseException, settings: Settings) -> str | None:
