@@ -41,11 +41,11 @@ class Checkpoint(Struct, kw_only=True):
     """What a partition's stored state includes; one record, written with every flush.
 
     `writer` and `sequence` name the flush. `offsets`: per input topic, the first offset not
-    included. `partitions`: how many the topics had. `kept_from_minute`: older minutes were
-    forgotten. `layouts`: the measure ids by
-    which rows were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that
-    a changed definition began anew. `told`: what the rollups know. `sources`: of rollups, each
-    source's last report.
+    included; `topic_ids`: of which topics. `partitions`: how many the topics had.
+    `kept_from_minute`: older minutes were forgotten. `layouts`: the measure ids by which rows
+    were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that a changed
+    definition began anew. `told`: what the rollups know. `sources`: of rollups, each source's
+    last report.
     """
 
     format: int
@@ -61,6 +61,7 @@ class Checkpoint(Struct, kw_only=True):
     layouts: dict[str, list[str]]
     since_ms: dict[str, int] = {}
     told: Told | None = None
+    topic_ids: dict[str, str] = {}
     sources: dict[str, int] = {}
 
 

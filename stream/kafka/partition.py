@@ -290,6 +290,7 @@ class PartitionStage:
                 now_ms=self.engine.now_ms or 0,
                 revision=self._outputs.revision,
                 offsets=dict(self.included),
+                topic_ids=self.site.topology.ids_of(self.site.topology.inputs),
                 clocks=dict(self.clocks.by_topic),
                 partitions=self.site.topology.partitions,
                 kept_from_minute=self.engine.kept_from,

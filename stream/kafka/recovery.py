@@ -26,6 +26,7 @@ from stream.kafka.codec import (
     decode_checkpoint,
 )
 from stream.kafka.rowcodec import ROW
+from stream.kafka.topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def check_agreement(
     progress: Mapping[str, Progress],
     partition: int,
     *,
-    partitions: int,
+    topology: Topology,
     exact: bool,
 ) -> None:
     """Compares the checkpoint with the committed offsets of each topic, and both with the topic.
@@ -89,11 +90,17 @@ def check_agreement(
         DisagreementError: naming the topic, and what is likely to have happened to it.
     """
     checkpoint = state.checkpoint
-    if checkpoint is not None and checkpoint.partitions != partitions:
+    if checkpoint is not None and checkpoint.partitions != topology.partitions:
         raise DisagreementError(
             f"the stored state is of {checkpoint.partitions} partitions, the topics have "
-            f"{partitions}: an agent's events are elsewhere now. {_REMEDY}"
+            f"{topology.partitions}: an agent's events are elsewhere now. {_REMEDY}"
         )
+    for topic, known in checkpoint.topic_ids.items() if checkpoint is not None else ():
+        if topology.ids.get(topic, known) != known:
+            raise DisagreementError(
+                f"{topic} is not the topic that was counted, but another of its name: it was "
+                f"deleted and made again. {_REMEDY}"
+            )
     for topic, place in progress.items():
         included = None if checkpoint is None else checkpoint.offsets.get(topic, 0)
         _check_topic(f"{topic}[{partition}]", place, included, exact=exact)

@@ -38,7 +38,7 @@ class RollupLane:
         stored = sort_records(read.values)
         exact = site.settings.delivery == "exactly_once"
         progress = await progress_of(self._group, [rollups])
-        check_agreement(stored, progress, number, partitions=topology.partitions, exact=exact)
+        check_agreement(stored, progress, number, topology=topology, exact=exact)
         latest = await read_latest(site.clients, rollups)
         stage.restore(stored, latest.values, latest.end)
         return Recovered(stage, {rollups: latest.end}, {rollups: latest.end})

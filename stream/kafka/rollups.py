@@ -205,6 +205,7 @@ class RollupStage:
                 now_ms=self.engine.now_ms or 0,
                 revision=self._outputs.revision,
                 offsets=dict(self.included),
+                topic_ids=self.site.topology.ids_of(self.included),
                 clocks={},
                 partitions=self.site.topology.partitions,
                 kept_from_minute=self.engine.kept_from,

@@ -44,7 +44,7 @@ class RowLane:
         exact = site.settings.delivery == "exactly_once"
         places = [TP(topic, number) for topic in site.topology.inputs]
         progress = await progress_of(self._group, places)
-        check_agreement(stored, progress, number, partitions=site.topology.partitions, exact=exact)
+        check_agreement(stored, progress, number, topology=site.topology, exact=exact)
         stage.restore(stored)
         if site.settings.time == "live":
             # Before the first block: without a now nothing is late or early, and by the stored

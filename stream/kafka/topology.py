@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 from stream.config import Settings
 from stream.kafka.access import why_refused
 from stream.kafka.connection import connection_options
+from stream.kafka.topicids import topic_ids
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class TopologyError(Exception):
 class Topology:
     """The topics of one worker; all inputs and the changelog have `partitions` partitions.
 
-    Outputs that somebody else made may differ: `others`.
+    Outputs that somebody else made may differ: `others`. `ids`: what tells a topic from its
+    successor of the same name, where the broker says it.
     """
 
     interactions: str
@@ -53,6 +55,7 @@ class Topology:
     rollups_changelog: str
     partitions: int
     others: Mapping[str, int] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     def partitions_of(self, topic: str) -> int:
         """How many partitions one of the topics has."""
@@ -61,6 +64,10 @@ class Topology:
     def lane_of(self, topic: str) -> str:
         """Which lane's stages take a topic's records in."""
         return ROLLUPS if topic == self.rollups else ROWS
+
+    def ids_of(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics, as far as the broker gives any."""
+        return {topic: self.ids[topic] for topic in topics if topic in self.ids}
 
     @property
     def has_rollups(self) -> bool:
@@ -102,6 +109,7 @@ async def prepare(settings: Settings) -> Topology:
             await _create(admin, settings, {name: wanted[name] for name in missing}, partitions)
             counts = await _counts_once_all_are_seen(admin, wanted)
             partitions = _common_count(counts, settings)
+        ids = await topic_ids(admin, wanted)
     finally:
         await admin.close()
     topics = settings.topics
@@ -117,6 +125,7 @@ async def prepare(settings: Settings) -> Topology:
         rollups_changelog=settings.rollups_changelog,
         partitions=partitions,
         others={t: counts[t] for t in wanted if counts[t] != partitions},
+        ids=ids,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stream.kafka.codec import CHECKPOINT_FORMAT, Checkpoint
 from stream.kafka.recovery import DisagreementError, Progress, StoredState, check_agreement
+from tests.kafka.test_partition import topology
 
 NOTHING = StoredState({}, {}, None)
 
@@ -41,7 +44,7 @@ def state(partitions: int = 4, **offsets: int) -> StoredState:
 )
 def test_what_fits_is_gone_on_from(stored: StoredState, progress: Progress, exact: bool) -> None:
     """Nothing yet; both at one place; and, without transactions, offsets a crash left behind."""
-    check_agreement(stored, {"calls": progress}, 2, partitions=4, exact=exact)
+    check_agreement(stored, {"calls": progress}, 2, topology=topology(4), exact=exact)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +63,29 @@ def test_what_does_not_fit_is_refused_with_its_likely_cause(
 ) -> None:
     """To go on would count a gap, or twice, without a word."""
     with pytest.raises(DisagreementError) as refusal:
-        check_agreement(stored, {"calls": progress}, 2, partitions=4, exact=exact)
+        check_agreement(stored, {"calls": progress}, 2, topology=topology(4), exact=exact)
     assert said in str(refusal.value)
     assert "Start under another `app` name" in str(refusal.value)
+
+
+def test_a_topic_made_again_under_its_name_is_refused_whatever_its_offsets() -> None:
+    """Filled beyond where the old one ended, its offsets look as if nothing had happened."""
+    stored = state(calls=70)
+    assert stored.checkpoint is not None
+    stored.checkpoint.topic_ids = {"calls": "a" * 32}
+    place = {"calls": Progress(70, 0, 120)}
+    for ids in ({}, {"calls": "a" * 32}):
+        check_agreement(stored, place, 2, topology=replace(topology(4), ids=ids), exact=True)
+    other = replace(topology(4), ids={"calls": "b" * 32})
+    with pytest.raises(DisagreementError, match="calls is not the topic that was counted"):
+        check_agreement(stored, place, 2, topology=other, exact=True)
 
 
 def test_records_deleted_before_they_were_counted_are_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The topic's retention was shorter than the downtime: it cannot be helped, but said."""
-    check_agreement(state(calls=70), {"calls": Progress(70, 100, 120)}, 2, partitions=4, exact=True)
+    check_agreement(
+        state(calls=70), {"calls": Progress(70, 100, 120)}, 2, topology=topology(4), exact=True
+    )
     assert "calls[2] begins at 100: records 70 to 99 were deleted" in caplog.text

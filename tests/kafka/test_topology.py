@@ -96,6 +96,30 @@ def test_inputs_with_differing_partitions_are_refused_before_anything_is_made(
     assert set(asyncio.run(described(kafka, topic_prefix))) == {"interactions", "surveys"}
 
 
+def test_a_topic_made_again_has_its_name_and_another_id(
+    kafka: KafkaBroker, topic_prefix: str
+) -> None:
+    """Only the id tells them apart once the new one has been filled."""
+    settings = settings_of(kafka, topic_prefix, partitions=2)
+    before = asyncio.run(prepare(settings))
+    made = asyncio.run(described(kafka, topic_prefix))
+    assert {topic.removeprefix(topic_prefix) for topic in before.ids} == set(made)
+    assert asyncio.run(prepare(settings)).ids == before.ids
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        await admin.delete_topics([before.interactions])
+        while before.interactions in await admin.list_topics():  # noqa: ASYNC110 - a broker has no event
+            await asyncio.sleep(0.1)
+        await admin.close()
+
+    asyncio.run(delete())
+    after = asyncio.run(prepare(settings))
+    assert after.ids[before.interactions] != before.ids[before.interactions]
+    assert after.ids[before.surveys] == before.ids[before.surveys]
+
+
 def test_outputs_of_somebody_elses_making_are_written_by_their_own_count(
     kafka: KafkaBroker, topic_prefix: str
 ) -> None:
