@@ -240,14 +240,13 @@ def simulate(seed: int | None, seeds: str, jobs: int, *, trace: bool) -> None:
 
     Exits 1 where the auditor finds a breach; the same seed finds it again.
     """
-    from stream.sim.seeds import parse_seeds  # noqa: PLC0415 - nobody else's cost
-    from stream.sim.seeds import simulate as run
+    from stream.sim import seeds as simulation  # noqa: PLC0415 - nobody else's cost
 
     try:
-        chosen = parse_seeds(seeds) if seed is None else range(seed, seed + 1)
+        chosen = simulation.parse_seeds(seeds) if seed is None else range(seed, seed + 1)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--seeds") from error
-    sys.exit(run(chosen, jobs, echo=trace and seed is not None))
+    sys.exit(simulation.simulate(chosen, jobs, echo=trace and seed is not None))
 
 
 @main.command()

@@ -25,10 +25,11 @@ from faust.types import TP
 
 from stream.kafka.topology import ROLLUPS, ROWS, Topology, partition_of
 from stream.sim.alertbook import AlertBook
-from stream.sim.counting import Fields
+from stream.sim.counting import MINUTE, Fields
 from stream.sim.log import Log, Record, Transaction
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ReadingBook
+from stream.sim.rowbook import RowBook
 from stream.sim.view import Breach, Place, View, expect
 from stream.sim.workload import Workload, routing_key
 
@@ -43,6 +44,7 @@ class Account:
     now: int
     offsets: dict[str, int] = field(default_factory=dict)
     accepted: dict[tuple[str, str], Fields] = field(default_factory=dict)
+    rows: RowBook = field(default_factory=RowBook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class Auditor:
             else [e for account in self.accounts.values() for e in account.accepted.values()]
         )
         view = View(self._plan.definitions, events, now)
+        if place.lane == ROWS:
+            account = self.accounts[place.number]
+            account.rows.judge_rest(self._plan.definitions.oldest(account.now) // MINUTE)
         self.readings.judge_rest(place, view)
         if not held:
             self.alerts.judge_rest(place, view)
@@ -116,6 +121,7 @@ class Auditor:
         self._check_now(account.now, point["now_ms"], elapsed_ms)
         before, account.now = account.now, point["now_ms"]
         self._account(account, before, point["offsets"], by_topic)
+        account.rows.judge(by_topic[self._topology.changelog])
         events = list(account.accepted.values())
         for record in by_topic.get(self._topology.rollups, []):
             if (record.key or b"")[:1] == b"h":
@@ -265,7 +271,9 @@ class Auditor:
             expect(refused is None, f"{place} was refused as {refused}, it is {name}")
             expect(at >= oldest(before), f"{place} at {at} is late and was not refused")
             expect(at <= account.now + skew, f"{place} at {at} is early and was not refused")
-            account.accepted.setdefault(name, event)
+            if not known:
+                account.accepted[name] = event
+                account.rows.accept(event)
 
     def _dead_letters(self, records: list[Record]) -> dict[tuple[str, int, int], str]:
         """Where from, and why; each once ever, unchanged."""

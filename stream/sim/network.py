@@ -18,7 +18,7 @@ _FAST_S: Final = 0.003
 
 @dataclass(slots=True)
 class Weather:
-    """How bad the network is: chances of a slow request, and of one that goes wrong."""
+    """How bad it is: chances of a slow request, of one that goes wrong, of a busy worker."""
 
     slow: float = 0.0
     slowest_s: float = 3.0
@@ -26,6 +26,7 @@ class Weather:
     end_fails: float = 0.0
     offsets_fail: float = 0.0
     read_fails: float = 0.0
+    busy: float = 0.0
 
 
 CALM: Final = Weather()

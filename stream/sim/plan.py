@@ -165,6 +165,7 @@ def _weather(rng: Random) -> Weather:
         end_fails=maybe(0.15),
         offsets_fail=maybe(0.1),
         read_fails=maybe(0.05),
+        busy=maybe(0.5),
     )
 
 

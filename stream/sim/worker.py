@@ -24,6 +24,7 @@ from stream.sim.loop import Process
 
 HEARTBEAT_S: Final = 3.0
 BUFFERED_BLOCKS: Final = 4
+BUSY_S: Final = 4.0
 _PRODUCTION: Final = cast(Any, KpiApp)
 
 
@@ -129,7 +130,10 @@ class Worker:
     async def events(self) -> AsyncIterator[Any]:
         """What the agent's stream brings."""
         while True:
-            yield SimpleNamespace(message=await self._blocks.get())
+            message = await self._blocks.get()
+            if self._broker.network.hits(self._broker.network.weather.busy):
+                await asyncio.sleep(self._broker.network.rng.random() * BUSY_S)
+            yield SimpleNamespace(message=message)
 
     def _inputs(self) -> Any:
         return self.consumer

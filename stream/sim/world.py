@@ -33,7 +33,7 @@ from stream.sim.view import Breach, Place
 from stream.sim.workload import Workload
 
 SETTLE_S: Final = 150.0
-_LOOK_S: Final = 1.0
+_LOOK_S: Final = 0.7
 _FUNERALS: Final = 5
 
 
@@ -98,17 +98,24 @@ class World:
         await asyncio.sleep(self.plan.length_s)
         self.trouble.end()
         self.trace.note("the trouble is over")
-        deadline = self.loop.now + SETTLE_S
-        while self._unsettled():
-            if self.loop.now > deadline:
-                self._breach(f"not settled after {SETTLE_S:.0f} s: {self._unsettled()}")
-            await asyncio.sleep(_LOOK_S)
+        await self._until(self._unsettled, SETTLE_S)
         rested = self._latest_ms() + int(self.plan.rest_s * 1_000)
-        while self._latest_ms(min) < rested:  # a clock that is behind has to catch up first
-            await asyncio.sleep(_LOOK_S)
-        while not self.broker.coordinator.is_idle or self._unsettled():
-            await asyncio.sleep(0.1)
+        # A clock that is behind has to catch up first.
+        await self._until(lambda: self._standing(rested), self.plan.rest_s + SETTLE_S)
+        idle = self.broker.coordinator
+        await self._until(lambda: self._unsettled() or ("" if idle.is_idle else "busy"), SETTLE_S)
         self._judge_rest()
+
+    async def _until(self, lacking: Callable[[], str], within_s: float) -> None:
+        """Waits until nothing is lacking; for ever is a breach."""
+        deadline = self.loop.now + within_s
+        while said := lacking():
+            if self.loop.now > deadline:
+                self._breach(f"not settled after {within_s:.0f} s: {said}")
+            await asyncio.sleep(_LOOK_S)
+
+    def _standing(self, rested: int) -> str:
+        return "" if self._latest_ms(min) >= rested else "now stands still somewhere"
 
     def _latest_ms(self, of: Callable[[Iterable[int]], int] = max) -> int:
         """The latest, or the earliest, instant of any partition."""
