@@ -68,6 +68,7 @@ class Verdicts:
         self.complete_from: dict[str, int] = {}
         self.states: dict[str, dict[str, AlertState]] = {}
         self.changed: set[AlertKey] = set()
+        self._begun_ms: dict[AlertKey, int] = {}
         self.watched = {
             goal.name: Watched(
                 goal, tables[goal.scope], windows.index(goal.window), goal.kpi.form(goal.scope)
@@ -162,9 +163,14 @@ class Verdicts:
         self, watched: Watched, scope_id: str, team: str | None, judgement: Judgement, now_ms: int
     ) -> Iterator[Announcement]:
         key = AlertKey(watched.goal.name, scope_id)
-        new, transition = step(self.state(key), judgement, watched.goal, scope_id, now_ms)
+        before, at_ms = self.state(key), now_ms
+        if before is None:  # ids follow from when a miss began: never twice at one instant
+            at_ms = max(now_ms, self._begun_ms.get(key, -1) + 1)
+        new, transition = step(before, judgement, watched.goal, scope_id, at_ms)
         if transition is None:
             return
+        if before is None:
+            self._begun_ms[key] = at_ms
         self.changed.add(key)
         if new is None:
             self._drop(key)

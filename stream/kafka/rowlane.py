@@ -8,10 +8,18 @@ from faust.types import TP
 
 from stream.kafka.delivery import Delivery
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import Group, check_agreement, progress_of, read_latest, sort_records
+from stream.kafka.recovery import (
+    DisagreementError,
+    Group,
+    check_agreement,
+    progress_of,
+    read_latest,
+    sort_records,
+)
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered
 from stream.kafka.topology import ROWS
+from stream.kafka.transactions import raise_if_taken_over
 
 
 class RowLane:
@@ -44,12 +52,17 @@ class RowLane:
         exact = site.settings.delivery == "exactly_once"
         places = [TP(topic, number) for topic in site.topology.inputs]
         progress = await progress_of(self._group, places)
-        check_agreement(stored, progress, number, topology=site.topology, exact=exact)
+        try:
+            check_agreement(stored, progress, number, topology=site.topology, exact=exact)
+        except DisagreementError as error:
+            await raise_if_taken_over(site.clients, changelog, read, error)
+            raise
         stage.restore(stored)
         if site.settings.time == "live":
             # Before the first block: without a now nothing is late or early, and by the stored
-            # one, what came while the worker was down is early.
-            stage.engine.tick(self._now())
+            # one, what came while the worker was down is early. A later instant in any case: of
+            # what ended at the stored one, nothing may begin again under the same id.
+            stage.engine.tick(max(self._now(), (stage.engine.now_ms or 0) + 1))
         resume = {
             TP(topic, number): max(stage.included.get(topic, 0), place.beginning)
             for topic, place in progress.items()

@@ -26,7 +26,7 @@ from faust.types import TP
 from stream.kafka.clients import Clients
 from stream.kafka.codec import CHECKPOINT_KEY, decode_checkpoint
 from stream.kafka.delivery import DeliveryError, Flush, send_batches
-from stream.kafka.recovery import read_from
+from stream.kafka.recovery import Latest, read_from, read_latest
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,19 @@ class ExactlyOnce:
             )
             raise DeliveryError(message) from error
         return producer
+
+
+async def raise_if_taken_over(
+    clients: Clients, changelog: TP, read: Latest, error: Exception
+) -> None:
+    """Tells a worker that was frozen while it recovered from topics that do not fit together.
+
+    Raises:
+        FencedError: if the changelog has gone on since it was read.
+    """
+    if (await read_latest(clients, changelog)).end != read.end:
+        message = f"partition {changelog.partition}: another worker has taken it over meanwhile"
+        raise FencedError(message) from error
 
 
 async def _send(producer: AIOKafkaProducer, flush: Flush) -> list[Any]:
