@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pytest
@@ -22,12 +22,10 @@ from stream.config import load_settings
 from stream.core.events import Interaction
 from stream.kafka.topology import TopologyError, prepare
 from stream.replay import replay
-from tests.kafka.live import WorkerProcess, read_topic, wait_until, written_settings
-from tests.kafka_broker.certificates import Authority, encrypted
-from tests.kafka_broker.guarded import USER, GuardedBroker
+from tests.kafka.gate import KEY_PASSWORD, PASSWORD, Gate, open_gate
+from tests.kafka.live import WorkerProcess, read_topic, wait_until
+from tests.kafka_broker.guarded import USER
 
-PASSWORD = "b5-not-for-logs"  # noqa: S105 - the test's own broker's
-KEY_PASSWORD = "k7-not-for-logs"  # noqa: S105 - the test's own key's
 NOON_MS = 1_710_504_000_000
 REFUSED_S = 30.0
 ALL_COUNTED_S = 40.0
@@ -35,50 +33,13 @@ LOGIN = {"username": USER, "password": PASSWORD}
 SCRAM = {"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", **LOGIN}
 
 
-class Gate(NamedTuple):
-    """A guarded broker, and what it takes to be let in."""
-
-    guarded: GuardedBroker
-    ca_file: str
-    other_ca_file: str
-    own: dict[str, str]
-    foreign: dict[str, str]
-
-    def security(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Settings with our files in the place of their names."""
-        given = dict(fields)
-        who, ca = given.pop("who", None), given.pop("ca", "ours")
-        files = {"own": self.own, "foreign": self.foreign, None: {}}[who]
-        ca_file = {"ours": self.ca_file, "other": self.other_ca_file, "none": None}[ca]
-        return given | files | ({"ca_file": ca_file} if ca_file else {})
-
-    def settings(self, prefix: str, protocol: str, **fields: Any) -> dict[str, Any]:
-        """A worker's, by the listener of this protocol."""
-        address = self.guarded.address(protocol)
-        return written_settings(address, prefix, partitions=2, time="replay", **fields)
-
-
 @pytest.fixture(scope="module")
 def gate(kafka_runs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:  # noqa: ARG001 - asked for its skip
-    """The broker, its authority, one that it does not know, and a client of each."""
+    """One for all tests here; the last of them kills its broker."""
     if shutil.which("openssl") is None:
         pytest.skip("certificates are made with openssl, which is not on the PATH")
-    folder = tmp_path_factory.mktemp("gate")
-    ours, other = Authority(folder), Authority(folder, "other-authority")
-    own, foreign = ours.sign("worker"), other.sign("stranger")
-    guarded = GuardedBroker(folder, ours, PASSWORD)
-    with guarded.broker:
-        yield Gate(
-            guarded,
-            str(ours.file),
-            str(other.file),
-            {
-                "cert_file": str(own.certificate),
-                "key_file": str(encrypted(own.key, KEY_PASSWORD)),
-                "key_password": KEY_PASSWORD,
-            },
-            {"cert_file": str(foreign.certificate), "key_file": str(foreign.key)},
-        )
+    with open_gate(tmp_path_factory.mktemp("gate")) as gate:
+        yield gate
 
 
 def calls() -> list[Interaction]:
@@ -149,7 +110,7 @@ def test_a_worker_lives_behind_client_certificates(
 ) -> None:
     """Admin, consumer, producers, recovery and replay show a certificate with an encrypted key."""
     security = gate.security({"protocol": "SSL", "who": "own"})
-    settings = gate.settings(topic_prefix, "SSL", security=security)
+    settings = gate.settings(topic_prefix, "SSL", security=security, instance=f"{topic_prefix}w")
     with WorkerProcess(tmp_path / "w", settings, options=["--verbose"]) as worker:
         check_life(gate, worker, settings["topics"]["kpis"])
         check_recovery(worker)
