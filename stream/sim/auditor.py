@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,38 +23,16 @@ import orjson
 from faust.types import TP
 
 from stream.kafka.topology import ROLLUPS, ROWS, Topology, partition_of
+from stream.sim.account import Account, Report
 from stream.sim.alertbook import AlertBook
 from stream.sim.counting import MINUTE, Fields
 from stream.sim.log import Log, Record, Transaction
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ReadingBook
-from stream.sim.rowbook import RowBook
 from stream.sim.view import Breach, Place, View, expect
 from stream.sim.workload import Workload, routing_key
 
 CHECKPOINT_KEY = b"c"
-
-
-@dataclass(slots=True)
-class Account:
-    """What the auditor knows of one input partition: what was accepted, up to where, as of when."""
-
-    number: int
-    now: int
-    offsets: dict[str, int] = field(default_factory=dict)
-    accepted: dict[tuple[str, str], Fields] = field(default_factory=dict)
-    rows: RowBook = field(default_factory=RowBook)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a source has told the rollups, and how many of its accepted events that includes."""
-
-    offset: int
-    source: int
-    sequence: int
-    part: dict[str, Any]
-    count: int
 
 
 class Auditor:
