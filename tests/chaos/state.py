@@ -33,8 +33,9 @@ async def read_state(settings: Settings) -> Stored:
     stored = Stored()
     for number, records in (await _latest(settings, settings.changelog)).items():
         _sort(stored, number, records, settings)
-    for records in (await _latest(settings, settings.rollups_changelog)).values():
-        _note_alerts(stored, sort_records(records))
+    if settings.partitions > 1:  # one alone sees whole queues, and needs no rollups
+        for records in (await _latest(settings, settings.rollups_changelog)).values():
+            _note_alerts(stored, sort_records(records))
     return stored
 
 

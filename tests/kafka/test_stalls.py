@@ -14,7 +14,9 @@ import pytest
 
 from stream.config import Settings, load_settings
 from stream.kafka.codec import CHECKPOINT_KEY
+from stream.kafka.partition import PENDING_RECORDS_MAX
 from stream.kafka.topology import partition_of
+from tests.chaos.pressure import total
 from tests.chaos.state import Stored, read_state
 from tests.conftest import NewKafka
 from tests.kafka import admin
@@ -23,6 +25,7 @@ from tests.kafka_broker.broker import KafkaBroker
 
 COUNTED_S = 40.0
 COMPACTED_S = 60.0
+FLOOD = 60_000
 
 
 def calls(settings: dict[str, Any], first: int, count: int, agents: int = 6) -> list[Sent]:
@@ -49,7 +52,10 @@ def state_of(settings: dict[str, Any], worker: WorkerProcess) -> Stored:
 def test_a_flush_that_fails_leaves_offsets_and_topics_as_they_were(
     kafka: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """One topic refuses its records: none of the flush is seen, then all of it, once."""
+    """One topic refuses its records: none of the flush is seen, then all of it, once.
+
+    Until then the worker takes in no more than it may hold, however much stands in the topic.
+    """
     settings = written_settings(kafka.bootstrap, topic_prefix, partitions=1, windows=["8h"])
     topics = settings["topics"]
     group = (kafka.bootstrap, settings["app"], topics["interactions"], 0)
@@ -60,24 +66,30 @@ def test_a_flush_that_fails_leaves_offsets_and_topics_as_they_were(
         letters = topics["dead_letters"]
         admin.configure_topic(kafka.bootstrap, letters, {"max.message.bytes": "100"})
         bad = Sent(topics["interactions"], b"{", b"a-0", 0)
-        send(kafka.bootstrap, [bad, *calls(settings, 30, 30)])
+        send(kafka.bootstrap, [bad, *calls(settings, 30, 30), *[bad] * FLOOD])
         failed = "a flush failed, trying again"
         wait_until(lambda: failed in worker.log.read_text(), COUNTED_S, "a flush has failed")
-        time.sleep(2.5)  # a second try or two
+        time.sleep(3.0)  # a second try or two
+        assert PENDING_RECORDS_MAX < refused(worker) < FLOOD / 2
         assert admin.committed(*group) == 30
         assert len(state_of(settings, worker).ids) == 30
         assert read_topic(kafka.bootstrap, letters) == []
         admin.configure_topic(kafka.bootstrap, letters, {})
-        wait_until(lambda: admin.committed(*group) == 61, COUNTED_S, "all committed")
+        wait_until(lambda: admin.committed(*group) == 61 + FLOOD, COUNTED_S, "all committed")
         ids = state_of(settings, worker).ids
         assert len(ids) == len(set(ids)) == 60
-        assert len(read_topic(kafka.bootstrap, letters)) == 1
+        assert len(read_topic(kafka.bootstrap, letters)) == 1 + FLOOD
         revisions = Counter(
             (record.key, orjson.loads(record.value or b"{}")["revision"])
             for record in read_topic(kafka.bootstrap, topics["kpis"])
         )
         assert max(revisions.values()) == 1
         assert worker.stop() == 0
+
+
+def refused(worker: WorkerProcess) -> int:
+    """How many records it has refused so far."""
+    return total(worker, 'kpi_stream_refused_total{reason="malformed"}')
 
 
 @pytest.mark.timeout(180)
