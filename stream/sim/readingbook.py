@@ -90,18 +90,10 @@ class ReadingBook:
     def _judge_rest(self, kind: str, window: str, place: Place, view: View) -> None:
         step = max(MINUTE, self._plan.definitions.lengths[window] // 60)
         settled = view.now - step - 2 * self._plan.settings.flush_interval
-        there = view.groups(kind, window, settled)
-        for name in view.groups(kind, window).names:
+        for name in view.lasting(kind, window, settled):
+            shown = (kind, name, window) in self.held
             own = place_of(kind, name, self._plan.partitions) == place
-            shown = (kind, name, window) in self.held or not there.has(name)
-            midnight = window == "today" and (
-                view.definitions.span(window, settled)[0]
-                != view.definitions.span(window, view.now)[0]
-            )
-            expect(
-                shown or not own or midnight,
-                f"{kind}/{name}/{window} has events and no reading",
-            )
+            expect(shown or not own, f"{kind}/{name}/{window} has events and no reading")
         for key, (read_at, reading) in self.held.items():
             if key[::2] == (kind, window) and place_of(*key[:2], self._plan.partitions) == place:
                 at = max(settled, read_at)

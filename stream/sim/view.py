@@ -49,6 +49,18 @@ class View:
             found = self._groups[kind, window, at] = self.definitions.grouped(kind, inside)
         return found
 
+    def lasting(self, kind: str, window: str, since: int) -> list[str]:
+        """The scopes with an event that the window has held from `since` until now.
+
+        Not those whose window was empty in between: an event ahead of now may just have come in.
+        """
+        low, high = (
+            self.definitions.span(window, self.now)[0],
+            self.definitions.span(window, since)[1],
+        )
+        inside = [event for event in self._events if low <= event["at"] < high]
+        return self.definitions.grouped(kind, inside).names
+
     def figures(
         self, kind: str, name: str, window: str, now: int | None = None
     ) -> dict[str, Value]:
