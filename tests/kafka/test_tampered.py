@@ -78,7 +78,7 @@ def add_partitions(settings: Settings) -> None:
     ("tamper", "said"),
     [
         (delete_changelog, "the changelog holds no state: was it deleted"),
-        (recreate_and_fill_input, "or the topic recreated"),
+        (recreate_and_fill_input, "is not the topic that was counted, but another of its name"),
         (reset_offsets, "were the group's offsets reset"),
         (add_partitions, "the stored state is of 1 partitions, the topics have 3"),
     ],
