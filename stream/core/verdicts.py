@@ -56,7 +56,8 @@ class Verdicts:
     """The goals of one partition: last verdicts, alert states, and which states changed.
 
     No verdict is given before `open` is set: a partition first has to catch up. While `held`,
-    verdicts and alerts stay as they are: what they would rest on is stale.
+    verdicts and alerts stay as they are: what they would rest on is stale. Alerts begin after
+    `after_ms`: a restart does not know which have begun at the instant it goes on from.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Verdicts:
         self.complete_from: dict[str, int] = {}
         self.states: dict[str, dict[str, AlertState]] = {}
         self.changed: set[AlertKey] = set()
+        self.after_ms = -1
         self._begun_ms: dict[AlertKey, int] = {}
         self.watched = {
             goal.name: Watched(
@@ -165,7 +167,7 @@ class Verdicts:
         key = AlertKey(watched.goal.name, scope_id)
         before, at_ms = self.state(key), now_ms
         if before is None:  # ids follow from when a miss began: never twice at one instant
-            at_ms = max(now_ms, self._begun_ms.get(key, -1) + 1)
+            at_ms = max(now_ms, self._begun_ms.get(key, self.after_ms) + 1)
         new, transition = step(before, judgement, watched.goal, scope_id, at_ms)
         if transition is None:
             return

@@ -86,6 +86,8 @@ class RollupStage:
         if stored.checkpoint is not None:
             self._outputs.revision = stored.checkpoint.revision
             self.engine.tick(stored.checkpoint.now_ms)
+            if self.site.settings.time == "live":
+                self.engine.verdicts.after_ms = stored.checkpoint.now_ms
         reports = [decode_report(v) for k, v in latest.items() if k[:1] == REPORT]
         self._check_reports(known, {report.source: report.sequence for report in reports})
         self._note_shares(latest)
