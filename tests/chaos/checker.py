@@ -24,6 +24,7 @@ from tests.oracle.sql import Expected, Included, Oracle
 # The scopes whose readings are compared; a reading of more than one partition carries `parts`.
 SCOPES: Final = SCOPE_KINDS
 MINUTE_MS: Final = 60_000
+IN_FLIGHT_CHECKED: Final = 500
 # In SQL, records that were moved to a partition are a partition of their own.
 _FACTS: Final = 1_000
 _NOWHERE: Final = -1
@@ -162,7 +163,7 @@ class Checker:
         wrong: list[str] = []
         beyond: list[str] = []
         later = 0
-        sample = random.Random(3).sample(history.kept, min(len(history.kept), 250))
+        sample = random.Random(3).sample(history.kept, min(len(history.kept), IN_FLIGHT_CHECKED))
         for reading in sample:
             included = self._included(reading)
             at_ms, scope, window = (
@@ -178,10 +179,10 @@ class Checker:
             if claimed_ms > at_ms:
                 beyond.append(f"{scope} {reading['id']} {reading['as_of']} to {reading['to']}")
             wrong += wrong_in_flight(reading, asked[question])
-        self.findings.count("readings in flight that are not SQL's", wrong)
-        self.findings.count("readings that claim an instant beyond their window", beyond)
-        self.findings.seen["readings in flight compared"] += len(sample)
-        self.findings.seen["of them with a window beyond their oldest part"] += later
+        self.findings.set("readings in flight that are not SQL's", wrong)
+        self.findings.set("readings that claim an instant beyond their window", beyond)
+        self.findings.seen["readings in flight compared"] = len(sample)
+        self.findings.seen["of them with a window beyond their oldest part"] = later
         self.findings.seen["readings seen"] = history.readings
         for what, number in (
             ("readings seen twice for one change", history.readings_twice),
@@ -209,6 +210,7 @@ def wrong_in_flight(reading: Mapping[str, Any], expected: Expected) -> list[str]
     key = (reading["id"], reading["window"])
     parts = [(part["partition"], part["as_of"][11:16]) for part in reading.get("parts", ())]
     where = f"{reading['scope']} {key} as of {reading['as_of']} to {reading['to']} {parts}"
+    where += f" {reading.get('offsets', '')} revision {reading['revision']}"
     if key in expected:
         return [f"{where}: {what}" for what in differences(expected[key], reading["kpis"])]
     return [f"{where} should be empty"] if reading["has_samples"] else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-EXAMPLES_MAX: Final = 12
+EXAMPLES_MAX: Final = 24
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Findings:
     seen: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    _told: int = 0
 
     def count(self, what: str, wrong: Iterable[object]) -> None:
         """Counts what is wrong, zero too, and keeps some examples."""
@@ -29,3 +30,8 @@ class Findings:
         """The same for what was looked at anew as a whole: what was counted before is forgotten."""
         self.wrong[what] = 0
         self.count(what, wrong)
+
+    def take_examples(self) -> list[str]:
+        """The examples since the last call."""
+        fresh, self._told = self.examples[self._told :], len(self.examples)
+        return fresh

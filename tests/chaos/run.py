@@ -183,6 +183,8 @@ class _Running:
                     f"{time.monotonic() - began:.0f} s, stretch {number + 1} of {run.stretches}: "
                     f"{dict(self._hand.done)}; wrong: {dict(+self._checker.findings.wrong)}"
                 )
+                for example in self._checker.findings.take_examples():
+                    self._say(example)
             supervising.cancel()
         seconds = time.monotonic() - began
         return Outcome(self._checker.findings, self._hand, self._fleet, feed, seconds)
@@ -210,8 +212,10 @@ class _Running:
         await self._wait_settled(history, feed.now_ms)
         await history.read()
         stored = await read_state(self._settings)
-        acknowledged = feed.acknowledged
-        self._checker.check(history, acknowledged, stored, feed.now_ms, quiet_ms)
+        # Its SQL takes a while, in which this loop still answers the broker.
+        await asyncio.to_thread(
+            self._checker.check, history, feed.acknowledged, stored, feed.now_ms, quiet_ms
+        )
 
     async def _wait_settled(self, history: History, now_ms: int) -> None:
         """Until readings of this instant stop coming; what is missing then, the checker names."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -54,24 +54,6 @@ def configure_topic(bootstrap: str, topic: str, config: Mapping[str, str]) -> No
         await admin.alter_configs([resource])
 
     _with_admin(bootstrap, run)
-
-
-def commit_offsets(bootstrap: str, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
-    """Moves a group that has no members to other offsets."""
-
-    async def run() -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            places = {TopicPartition(*place): at for place, at in offsets.items()}
-            consumer.assign(list(places))
-            await consumer.commit(places)
-        finally:
-            await consumer.stop()
-
-    asyncio.run(run())
 
 
 def committed(bootstrap: str, group: str, topic: str, partition: int) -> int | None:

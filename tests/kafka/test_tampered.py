@@ -60,12 +60,6 @@ def recreate_and_fill_input(settings: Settings) -> None:
     send(settings["broker"], calls(settings, 3 * EVENTS))
 
 
-def reset_offsets(settings: Settings) -> None:
-    """The group is to begin again, as an operator might want."""
-    place = (settings["topics"]["interactions"], 0)
-    admin.commit_offsets(settings["broker"], settings["app"], {place: 0})
-
-
 def add_partitions(settings: Settings) -> None:
     """All topics get more partitions: agents' events are elsewhere from now on."""
     inputs = (settings["topics"][name] for name in ("interactions", "surveys", "agent_facts"))
@@ -79,7 +73,6 @@ def add_partitions(settings: Settings) -> None:
     [
         (delete_changelog, "the changelog holds no state: was it deleted"),
         (recreate_and_fill_input, "is not the topic that was counted, but another of its name"),
-        (reset_offsets, "were the group's offsets reset"),
         (add_partitions, "the stored state is of 1 partitions, the topics have 3"),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
