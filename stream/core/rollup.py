@@ -20,6 +20,7 @@ from stream.core.rows import Ints, RowKey
 from stream.core.rules import Rules
 from stream.core.scopes import EVERY_WINDOW, IdsOf
 from stream.core.shares import SharePlace
+from stream.core.windows import ceil_minute
 
 STALE_AFTER_MS: Final = 10_000
 
@@ -93,8 +94,7 @@ class Rollup(Board[Part]):
         So a replay judges goals at the files' instants, whichever partition is read faster.
         """
         self._waiting[batch.report.source].append(batch)
-        while all(self._waiting.values()):
-            now_ms = min(queue[0].report.as_of_ms for queue in self._waiting.values())
+        while (now_ms := self._next_instant()) is not None:
             for queue in self._waiting.values():
                 while queue and queue[0].report.as_of_ms <= now_ms:
                     self.absorb(queue.popleft())
@@ -106,12 +106,14 @@ class Rollup(Board[Part]):
         """Moves now to where the slowest live source has come.
 
         A source that has said nothing for `STALE_AFTER_MS` is included as it was and no longer
-        waited for; nobody is judged by it.
+        waited for; nobody is judged by it. Coming back it stays stale until it has reached the
+        minute that windows end with: they do not go back.
         """
+        edge = 0 if self.now_ms is None else ceil_minute(self.now_ms)
         stale = [
             source
             for source, report in sorted(self.reports.items())
-            if wall_ms - report.as_of_ms > STALE_AFTER_MS
+            if wall_ms - report.as_of_ms > STALE_AFTER_MS or ceil_minute(report.as_of_ms) < edge
         ]
         live = [r.as_of_ms for source, r in self.reports.items() if source not in stale]
         self.verdicts.held = bool(stale)
@@ -120,6 +122,16 @@ class Rollup(Board[Part]):
             for table in self.tables.values():  # so that readers know
                 table.urgent[list(table.slots.values())] = EVERY_WINDOW
         self.tick(min(live, default=wall_ms - STALE_AFTER_MS))
+
+    def _next_instant(self) -> int | None:
+        """The first that waits, once no source can come with an earlier one."""
+        heads = [queue[0].report.as_of_ms for queue in self._waiting.values() if queue]
+        now_ms = min(heads, default=None)
+        for source, queue in self._waiting.items():
+            known = self.reports.get(source)
+            if now_ms is not None and not queue and (known is None or known.as_of_ms < now_ms):
+                return None
+        return now_ms
 
     def _row(self, source: int, place: SharePlace) -> int:
         part = Part(source, *place.scope)

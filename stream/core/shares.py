@@ -65,12 +65,12 @@ class Shares:
         self._free_codes: list[int] = []
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, len(kinds), 2), dtype=np.int64)
         self._touched: list[Ints] = []
-        self._gone: list[SharePlace] = []
+        self._gone: set[SharePlace] = set()
 
     @property
     def has_changed(self) -> bool:
         """Whether there is a sum that was not taken yet."""
-        return bool(self._touched or self._gone)
+        return bool(self._touched)
 
     def join(self, index: int, dims: Dims) -> None:
         """Makes known what the dimensions with `index` count for."""
@@ -106,7 +106,7 @@ class Shares:
         for number, group, _ in self._groups:
             for key in np.unique(self._keys(rows, number, group)).tolist():
                 if key >> _MINUTE_BITS != NOBODY:
-                    self._gone.append(self._place(key))
+                    self._gone.add(self._place(key))
 
     def untold_minutes(self, at_most: int) -> list[int] | None:
         """The minutes that have changed and were not taken yet; None where they are more."""
@@ -122,13 +122,17 @@ class Shares:
         rows = [row for minute in minutes if minute in panes for row in panes[minute].rows]
         self._touched = [np.array(rows, dtype=np.int64)] if rows else []
 
-    def take(self, rows_max: int | None) -> tuple[list[SharePlace], Ints, list[SharePlace]]:
-        """The changed places with their sums, and the places that are gone.
+    def take_gone(self) -> list[SharePlace]:
+        """The places that were forgotten since the last call."""
+        gone, self._gone = self._gone, set()
+        return sorted(gone)
+
+    def take(self, rows_max: int | None) -> tuple[list[SharePlace], Ints]:
+        """The changed places with their sums.
 
         The oldest first, and of so many minutes only that no more than `rows_max` rows are to be
         gone through, or those of one minute.
         """
-        gone, self._gone = self._gone, []
         touched, rows = self._chosen(rows_max)
         # A place is told whole: a row that changes its work leaves its service to be told, too.
         changed = _unique([self._keys(touched, number, group) for number, group, _ in self._groups])
@@ -146,7 +150,7 @@ class Shares:
         total = np.zeros((len(every), COLUMNS), dtype=np.int64)
         for of_key, columns, sums in found:
             total[np.searchsorted(every, of_key), columns] += sums
-        return [self._place(key) for key in every.tolist()], total, gone
+        return [self._place(key) for key in every.tolist()], total
 
     def _chosen(self, rows_max: int | None) -> tuple[Ints, Ints]:
         """The changed rows that are taken now, and all rows of their minutes."""

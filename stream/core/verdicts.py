@@ -57,7 +57,8 @@ class Verdicts:
 
     No verdict is given before `open` is set: a partition first has to catch up. While `held`,
     verdicts and alerts stay as they are: what they would rest on is stale. Alerts begin after
-    `after_ms`: a restart does not know which have begun at the instant it goes on from.
+    `after_ms`: a restart does not know which have begun by the instant it goes on from, the last
+    of them at `begun_ms`.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class Verdicts:
         self.states: dict[str, dict[str, AlertState]] = {}
         self.changed: set[AlertKey] = set()
         self.after_ms = -1
-        self._begun_ms: dict[AlertKey, int] = {}
+        self.begun_ms = -1
+        self._begun_at: dict[AlertKey, int] = {}
         self.watched = {
             goal.name: Watched(
                 goal, tables[goal.scope], windows.index(goal.window), goal.kpi.form(goal.scope)
@@ -97,6 +99,8 @@ class Verdicts:
         """
         if self.held:
             return []
+        if now_ms > self.begun_ms:
+            self._begun_at.clear()
         announcements = self._withdraw_removed(now_ms)
         for watched in self.watched.values():
             if self.complete_from.get(watched.goal.kpi.name, -1) > buckets.spans[watched.window][0]:
@@ -165,14 +169,17 @@ class Verdicts:
         self, watched: Watched, scope_id: str, team: str | None, judgement: Judgement, now_ms: int
     ) -> Iterator[Announcement]:
         key = AlertKey(watched.goal.name, scope_id)
-        before, at_ms = self.state(key), now_ms
+        before = self.state(key)
         if before is None:  # ids follow from when a miss began: never twice at one instant
-            at_ms = max(now_ms, self._begun_ms.get(key, self.after_ms) + 1)
+            at_ms = max(now_ms, self._begun_at.get(key, self.after_ms) + 1)
+        else:
+            at_ms = max(now_ms, before.since_ms)
         new, transition = step(before, judgement, watched.goal, scope_id, at_ms)
         if transition is None:
             return
         if before is None:
-            self._begun_ms[key] = at_ms
+            self._begun_at[key] = at_ms
+            self.begun_ms = max(self.begun_ms, at_ms)
         self.changed.add(key)
         if new is None:
             self._drop(key)

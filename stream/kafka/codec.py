@@ -45,7 +45,7 @@ class Checkpoint(Struct, kw_only=True):
     `kept_from_minute`: older minutes were forgotten. `layouts`: the measure ids by which rows
     were written, by fingerprint; `layout`: the last of them. `since_ms`: measures that a changed
     definition began anew. `told`: what the rollups know. `sources`: of rollups, each source's
-    last report.
+    last report. `begun_ms`: when the last alert began.
     """
 
     format: int
@@ -63,6 +63,7 @@ class Checkpoint(Struct, kw_only=True):
     told: Told | None = None
     topic_ids: dict[str, str] = {}
     sources: dict[str, int] = {}
+    begun_ms: int = -1
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:

@@ -80,9 +80,14 @@ class AtLeastOnce:
 
     Rows stay exact nevertheless, since they absorb an id only once; readings and alerts may be
     written again: an alert perhaps under a new id, if its state was not stored before the crash.
+    Nobody fences a worker that was frozen: what it writes when it wakes, before its commit is
+    refused, stands over its heir's until that changes the same rows again.
     """
 
-    promise = "at least once: after a crash readings and alerts may be repeated, not lost"
+    promise = (
+        "at least once: after a crash readings and alerts may be repeated, not lost; and nothing "
+        "guards figures from a worker that was frozen and wakes"
+    )
 
     def __init__(self, producer: AIOKafkaProducer, consumer: BlockConsumer) -> None:
         """`producer` has to wait for all replicas (`acks=all`)."""

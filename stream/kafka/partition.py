@@ -40,6 +40,7 @@ from stream.kafka.topology import partition_of
 
 KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
+PENDING_BYTES_MAX: Final = 64 * 1024 * 1024
 _PLACES_CACHED_MAX: Final = 200_000
 
 
@@ -67,6 +68,7 @@ class PartitionStage:
         self._places: dict[str, int] = {}
         self._dead: list[Outgoing] = []
         self._moved: dict[int, list[Outgoing]] = {}
+        self._pending_bytes = 0
         self.must_commit = False
         self._has_caught_up = False
 
@@ -78,7 +80,8 @@ class PartitionStage:
     @property
     def is_full(self) -> bool:
         """Whether so many refused or moved records wait that no more may come in."""
-        return len(self._dead) + sum(map(len, self._moved.values())) > PENDING_RECORDS_MAX
+        records = len(self._dead) + sum(map(len, self._moved.values()))
+        return records > PENDING_RECORDS_MAX or self._pending_bytes > PENDING_BYTES_MAX
 
     @property
     def is_complete(self) -> bool:
@@ -110,6 +113,9 @@ class PartitionStage:
             self.clocks.restore(checkpoint.clocks)
             self.engine.note_forgotten(checkpoint.kept_from_minute, checkpoint.now_ms)
             self.engine.tick(checkpoint.now_ms)
+            self.engine.verdicts.begun_ms = checkpoint.begun_ms
+            if self.site.settings.time == "live":
+                self.engine.verdicts.after_ms = max(checkpoint.now_ms, checkpoint.begun_ms)
             if self._publication is not None:
                 self._publication.restore(checkpoint.told, self.engine)
 
@@ -220,6 +226,7 @@ class PartitionStage:
         """Sends a record that another partition owns on, unchanged: it costs speed only."""
         headers = [*record.headers, (KIND_HEADER, kind.encode())]
         self._moved.setdefault(place, []).append(Outgoing(key.encode(), record.value, headers))
+        self._pending_bytes += len(record.value or b"")
         self.site.telemetry.misplaced.inc()
 
     def _refuse(self, record: Any, reason: str, detail: str) -> None:
@@ -230,6 +237,7 @@ class PartitionStage:
         telemetry.dead_letters.labels(reason=reason).inc()
         headers = dead_letter_headers(reason, detail, record.topic, record.partition, record.offset)
         self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
+        self._pending_bytes += len(record.value or b"")
 
     def _apply_clock(self, topic: str, record: Any) -> None:
         """A replay's clock: now is the least of those of the topics that a replay feeds."""
@@ -266,7 +274,7 @@ class PartitionStage:
             return False
         if now_ms is not None and self._has_caught_up:
             self._publication.publish_live(self.engine, self.included)
-        told = self._publication.take()
+        told = self._publication.take(self.engine)
         flush.outputs |= told
         return bool(told)
 
@@ -280,6 +288,7 @@ class PartitionStage:
         for number, records in self._moved.items():
             flush.outputs.setdefault(TP(topology.agent_facts, number), []).extend(records)
         self._moved = {}
+        self._pending_bytes = 0
 
     def _checkpoint(self) -> bytes:
         return encode_checkpoint(
@@ -290,6 +299,7 @@ class PartitionStage:
                 now_ms=self.engine.now_ms or 0,
                 revision=self._outputs.revision,
                 offsets=dict(self.included),
+                begun_ms=self.engine.verdicts.begun_ms,
                 topic_ids=self.site.topology.ids_of(self.site.topology.inputs),
                 clocks=dict(self.clocks.by_topic),
                 partitions=self.site.topology.partitions,

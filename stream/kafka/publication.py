@@ -105,22 +105,23 @@ class Publication:
                 self._put(number, record)
                 self._reported_ms[number] = now_ms
 
-    def take(self) -> dict[TP, list[Outgoing]]:
-        """What is to be written."""
+    def take(self, engine: Engine) -> dict[TP, list[Outgoing]]:
+        """What is to be written: also, with the rows' own, the tombstones of forgotten shares."""
+        for place in engine.shares.take_gone():
+            if self._sequence:  # else nobody was ever told
+                self._put(self._number_of(place), Outgoing(share_key(self._number, place), None))
         waiting, self._waiting = self._waiting, {}
         return waiting
 
     def _tell_shares(self, engine: Engine, rows_max: int | None) -> set[int]:
         """Returns the partitions of the scopes that something is told now."""
-        places, sums, gone = engine.shares.take(rows_max)
+        places, sums = engine.shares.take(rows_max)
         records = encode_shares(self._number, self._cut, self._sequence, places, sums)
         told = set()
         for place, record in zip(places, records, strict=True):
             number = self._number_of(place)
             self._put(number, Outgoing(*record))
             told.add(number)
-        for place in gone:
-            self._put(self._number_of(place), Outgoing(share_key(self._number, place), None))
         return told
 
     def _number_of(self, place: SharePlace) -> int:

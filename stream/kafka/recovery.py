@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from stream.core.alerts import AlertState
@@ -162,7 +162,11 @@ async def read_latest(clients: Clients, place: TP) -> Latest:
 
 
 async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIterator[Any]:
-    """The committed records of a partition from `start` (None: its beginning) to its end."""
+    """The committed records of a partition from `start` (None: its beginning) to its end.
+
+    Raises:
+        DisagreementError: if it is to be read from its beginning and does not begin at 0.
+    """
     consumer = clients.reader()
     tp = TopicPartition(*place)
     await consumer.start()
@@ -170,13 +174,24 @@ async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIter
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]
         # A plain seek_to_beginning() right after assign() lost against the default reset.
-        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp] if start is None else start)
+        consumer.seek(tp, await _beginning(consumer, tp) if start is None else start)
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
                     yield record
     finally:
         await consumer.stop()
+
+
+async def _beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+    """Compaction leaves a log's start where it is; a start that has moved means deleted state."""
+    beginning = int((await consumer.beginning_offsets([tp]))[tp])
+    if beginning:
+        raise DisagreementError(
+            f"{tp.topic}[{tp.partition}] begins at {beginning}: state that it held was deleted, "
+            f"by its retention or by hand. {_REMEDY}"
+        )
+    return beginning
 
 
 def sort_records(latest: dict[bytes, bytes]) -> StoredState:

@@ -2,8 +2,8 @@
 
 Share: key `p`, source (2 bytes), minute (4 bytes), kind and id (JSON); value, in words: header
 (format in the lowest byte, the cut in the upper half), the report's sequence, the sums. Report:
-key `h`, source; value JSON. A *cut* names what the sums were made by, measures and the queues'
-teams; of a source only shares of its last report's cut count.
+key `h`, source; value JSON. A *cut* names what the sums were made by: measures, the queues'
+teams, and the windows they are kept for; of a source only shares of its last report's cut count.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class Told(NamedTuple):
 
 def cut_of(rules: Rules) -> int:
     """32 bits that stand for all that a share depends on beside the events."""
-    teams = [f"{queue}={team}" for queue, team in sorted(rules.queue_teams.items())]
-    return crc32("\n".join((*measure_ids(rules.thresholds), "", *teams)).encode())
+    teams = sorted(rules.queue_teams.items())
+    windows = [window.name for window in rules.windows]  # by the longest, sources forget
+    return crc32(orjson.dumps([measure_ids(rules.thresholds), teams, windows]))
 
 
 def share_key(source: int, place: SharePlace) -> bytes:

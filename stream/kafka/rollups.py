@@ -56,6 +56,7 @@ class RollupStage:
         self._told: dict[int, int] = {}
         self._unreported: dict[int, dict[bytes, bytes | None]] = {}
         self._awaited: dict[int, int] = {}
+        self._otherwise_run: set[int] = set()
         self._has_caught_up = False
 
     @property
@@ -86,10 +87,14 @@ class RollupStage:
         if stored.checkpoint is not None:
             self._outputs.revision = stored.checkpoint.revision
             self.engine.tick(stored.checkpoint.now_ms)
+            begun_ms = self.engine.verdicts.begun_ms = stored.checkpoint.begun_ms
             if self.site.settings.time == "live":
-                self.engine.verdicts.after_ms = stored.checkpoint.now_ms
+                self.engine.verdicts.after_ms = max(stored.checkpoint.now_ms, begun_ms)
         reports = [decode_report(v) for k, v in latest.items() if k[:1] == REPORT]
-        self._check_reports(known, {report.source: report.sequence for report in reports})
+        if (
+            self.site.settings.delivery == "exactly_once"
+        ):  # else a stale owner may have the last word
+            self._check_reports(known, {report.source: report.sequence for report in reports})
         self._note_shares(latest)
         for report in reports:
             self._restore_source(report)
@@ -130,12 +135,9 @@ class RollupStage:
         source = report.source
         shares = self._unreported.pop(source, {})
         if report.cut != self._cut:
-            log.warning(
-                "partition %d is counted with other thresholds or queues' teams than here: "
-                "nothing newer of it is shown until all workers have the same settings",
-                source,
-            )
+            self._warn_of_other_settings(source)
             return
+        self._otherwise_run.discard(source)
         if report.sequence >= self._awaited.get(source, 0):
             self._awaited.pop(source, None)
         self._told[source] = report.sequence
@@ -145,6 +147,15 @@ class RollupStage:
         else:
             self.engine.wait_for_others(batch)
         self._begin_judging()
+
+    def _warn_of_other_settings(self, source: int) -> None:
+        if source not in self._otherwise_run:
+            self._otherwise_run.add(source)
+            log.warning(
+                "partition %d is run with other thresholds, windows or queues' teams than here: "
+                "nothing newer of it is shown until all workers have the same settings",
+                source,
+            )
 
     def _begin_judging(self) -> None:
         if self._has_caught_up and self.is_complete and not self.engine.verdicts.open:
@@ -162,7 +173,9 @@ class RollupStage:
             return
         shares = self._unreported.pop(source, {})
         told = decode_shares(shares)
-        later = (told.cuts == self._cut) & (told.sequences > report.sequence)
+        later = (
+            told.sequences > report.sequence
+        )  # by other settings, too: what they replaced is gone
         if later.any():
             self._awaited[source] = int(told.sequences[later].max())
             self._unreported[source] = shares
@@ -207,6 +220,7 @@ class RollupStage:
                 now_ms=self.engine.now_ms or 0,
                 revision=self._outputs.revision,
                 offsets=dict(self.included),
+                begun_ms=self.engine.verdicts.begun_ms,
                 topic_ids=self.site.topology.ids_of(self.included),
                 clocks={},
                 partitions=self.site.topology.partitions,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, for_code
 from aiokafka.partitioner import murmur2
 
@@ -105,6 +106,7 @@ async def prepare(settings: Settings) -> Topology:
         counts = await _partition_counts(admin)
         partitions = _common_count(counts, settings)
         wanted = _wanted(settings, partitions)
+        await _check_policies(admin, [name for name in _kept(settings) if name in counts])
         if missing := [name for name in wanted if name not in counts]:
             await _create(admin, settings, {name: wanted[name] for name in missing}, partitions)
             counts = await _counts_once_all_are_seen(admin, wanted)
@@ -127,6 +129,24 @@ async def prepare(settings: Settings) -> Topology:
         others={t: counts[t] for t in wanted if counts[t] != partitions},
         ids=ids,
     )
+
+
+def _kept(settings: Settings) -> tuple[str, ...]:
+    """The topics that hold state."""
+    return settings.changelog, settings.rollups, settings.rollups_changelog
+
+
+async def _check_policies(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
+    """What is deleted with age, and not only when something newer replaces it, is lost state."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    for answer in await admin.describe_configs(asked) if asked else ():
+        for *_, name, entries in answer.resources:
+            policy = {entry[0]: entry[1] for entry in entries}.get("cleanup.policy", "compact")
+            if "delete" in policy:
+                raise TopologyError(
+                    f"topic {name!r} has cleanup.policy={policy}, which would delete state that "
+                    "is still needed; make it 'compact'"
+                )
 
 
 def _inputs(settings: Settings) -> tuple[str, ...]:

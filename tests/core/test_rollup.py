@@ -51,7 +51,7 @@ def sources() -> list[Engine]:
 
 def batch(number: int, engine: Engine, **report: Any) -> Batch:
     """What a partition has to tell since last time."""
-    places, sums, _ = engine.shares.take(None)
+    places, sums = engine.shares.take(None)
     assert engine.now_ms is not None
     said = {"source": number, "as_of_ms": engine.now_ms, "offsets": {}, "complete_from": {}}
     return Batch(Report(**{**said, **report}), places, sums)
@@ -185,6 +185,22 @@ def test_a_replay_goes_on_when_every_source_has_come_to_an_instant() -> None:
         return [(a.transition.at_ms, a.key.scope_id) for a in rollup.take_alerts()[0]]
 
     expected = [(START + 2 * MINUTE, "t1")]
+    assert instants([0, 0, 0, 0, 1, 2, 2, 1, 2, 1, 1, 2]) == expected
     assert instants([0, 1, 2] * 4) == expected
     assert instants([0] * 4 + [1] * 4 + [2] * 4) == expected
     assert instants([2, 2, 1, 0, 0, 0, 2, 1, 1, 2, 0, 1]) == expected
+
+
+def test_a_replay_does_not_wait_for_a_source_that_is_through() -> None:
+    """After a restart its end stands in the topic, and it will say nothing more."""
+    parts, rollup = sources(), Rollup(rules(SHARED), SOURCES)
+    for engine in parts:
+        engine.tick(START + 10 * MINUTE)
+    rollup.absorb(batch(0, parts[0], settled=True))
+    for number in (1, 2):
+        for step in (1, 5, 10):
+            at = START + step * MINUTE
+            end = {"as_of_ms": at, "settled": step == 10}
+            rollup.wait_for_others(batch(number, parts[number], **end))
+    assert rollup.now_ms == START + 10 * MINUTE
+    assert rollup.readings.settling

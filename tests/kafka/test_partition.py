@@ -240,3 +240,15 @@ def test_a_window_longer_than_what_was_kept_says_since_when_it_is_complete() -> 
         "definition": "handled/1",
     }
     assert shown["queue/q/8h"]["complete_since"]["handled"] == "2024-03-15T13:45:00.000Z"
+
+
+def test_what_waits_for_a_flush_is_bounded_in_bytes_too() -> None:
+    """While the broker is away, ten thousand large records would be gigabytes."""
+    made = stage()
+    large = call(0)._replace(value=b"x" * 8 * 1024 * 1024)
+    full = []
+    for number in (8, 1):
+        made.apply("interactions", [large._replace(offset=n) for n in range(number)])
+        full.append(made.is_full)
+    made.freeze(NOON_MS)
+    assert [*full, made.is_full] == [False, True, False]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 from faust.types import TP
 
+from stream.core.rollup import Rollup
 from stream.kafka import publication
 from stream.kafka.codec import CHECKPOINT_KEY
 from stream.kafka.delivery import Flush
@@ -18,6 +20,7 @@ from stream.kafka.recovery import DisagreementError, StoredState, sort_records
 from stream.kafka.rollupcodec import REPORT, SHARE
 from stream.kafka.rollups import RollupStage
 from stream.kafka.topology import partition_of
+from tests.core.build import goal
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage, stored
 
 PARTITIONS = 2
@@ -280,6 +283,68 @@ def test_after_a_restart_no_reading_is_of_an_instant_beyond_its_window(time: str
     assert reading["as_of"] == reading["to"] == "2024-03-15T12:10:00.000Z"
 
 
+def test_minutes_that_other_settings_have_replaced_are_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half told by other settings, what they replaced is gone: the rest is not the whole."""
+    parts, topic = sources(), Rollups()
+    earlier = contact(1, agents()[0], ended_at=NOON_MS - 3 * MINUTE_MS)
+    parts[0].apply("interactions", [earlier, contact(2, agents()[0])])
+    flushes = [part.freeze(NOON_MS) for part in parts]
+    for flush in flushes:
+        topic.take(flush)
+    assert recovered(topic, of_queue()).is_complete
+    monkeypatch.setattr(publication, "ROWS_PER_FLUSH_MAX", 1)
+    other = stage(0, PARTITIONS, service_level="10s")
+    other.restore(stored(flushes[0]))
+    topic.take(other.freeze(NOON_MS + SECOND_MS))
+    assert not recovered(topic, of_queue()).is_complete
+
+
+def test_sources_with_other_windows_are_not_added_up() -> None:
+    """By shorter ones they have forgotten minutes that longer ones still need."""
+    parts, topic = sources(windows=["15m"]), Rollups()
+    told(parts, topic)
+    assert recovered(topic, of_queue(), windows=["15m"]).is_complete
+    assert not recovered(topic, of_queue(), windows=["15m", "8h"]).is_complete
+
+
+def test_a_source_that_comes_back_behind_the_windows_stays_stale() -> None:
+    """They have rolled on without it and do not go back: both would be of no instant."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    before = NOON_MS + 49 * SECOND_MS
+    for number, part in enumerate(parts):
+        part.apply("interactions", [contact(1, agents()[number])])
+    told(parts, topic, before)
+    made.apply("rollups", topic.logs[of_queue()])
+    made.freeze(before)
+    stale = []
+    for number, now_ms in ((0, before + 13 * SECOND_MS), (1, before + 6_000), (1, before + 14_000)):
+        seen = len(topic.logs[of_queue()])
+        topic.take(parts[number].freeze(now_ms))
+        made.apply("rollups", topic.logs[of_queue()][seen:])
+        shown = readings(made.freeze(before + 14 * SECOND_MS))
+        stale.append(made.engine.stale)
+        for reading in shown.values():
+            assert reading["stale"] == made.engine.stale
+    assert stale == [[1], [1], []]
+
+
+def test_without_fencing_a_stale_owner_may_have_the_last_word() -> None:
+    """A zombie's report of a lower sequence is no reason to refuse the start."""
+    parts, topic, made = sources(), Rollups(), rollup(of_queue())
+    zombie = stage(0, PARTITIONS)
+    for step in range(9):
+        told(parts, topic, NOON_MS + step * SECOND_MS)
+    made.apply("rollups", topic.logs[of_queue()])
+    made.must_commit = True
+    flush = made.freeze(NOON_MS + 9 * SECOND_MS)
+    topic.take(zombie.freeze(NOON_MS + 9 * SECOND_MS))
+    assert recovered(topic, of_queue(), flush, delivery="at_least_once").is_complete
+    with pytest.raises(DisagreementError, match="holds no report"):
+        recovered(topic, of_queue(), flush)
+
+
 def test_after_a_restart_only_what_was_not_told_is_told() -> None:
     """All of it where the queues' teams are others now, or a threshold: the sums are others."""
     parts = sources()
@@ -339,3 +404,65 @@ def test_forgotten_minutes_get_their_tombstones() -> None:
     assert any(key[:1] == SHARE for key in topic.latest(of_queue()))
     told(parts, topic, NOON_MS + 3 * 60 * MINUTE_MS)
     assert not any(key[:1] == SHARE for key in topic.latest(of_queue()))
+
+
+def test_an_alert_id_never_comes_twice_over_a_restart() -> None:
+    """Misses that begin twice at one instant have ids of two; a restart knows of the later."""
+    rules = [goal(">= 4", name="csat", kpi="csat_mean", scope="queue", window="1h")]
+    parts, topic = sources(), Rollups()
+    made = rollup(of_queue())
+    made.engine = Rollup(replace(made.site.rollup_rules, goals=tuple(rules)), PARTITIONS)
+    made.catch_up()
+    fired, scores = [], [1, 5, 1]
+    seen = 0
+    flush = Flush(0)
+    for step, score in enumerate(scores):
+        answers = [answer(100 * step + n, agents()[0], csat=score) for n in range(10 ** (step + 1))]
+        parts[0].apply("surveys", answers)
+        topic.take(parts[0].freeze(NOON_MS + step * SECOND_MS))
+        if not step:
+            topic.take(parts[1].freeze(NOON_MS))
+        made.apply("rollups", topic.logs[of_queue()][seen:])
+        seen = len(topic.logs[of_queue()])
+        flush = made.freeze(NOON_MS + step * SECOND_MS)
+        fired += alerts(flush, "firing")
+    assert len(fired) == 2
+    again = RollupStage(made.site, of_queue())
+    again.engine = Rollup(made.engine.rules, PARTITIONS)
+    again.restore(kept([flush]), topic.latest(of_queue()), seen)
+    assert again.engine.verdicts.after_ms == NOON_MS + 1
+
+
+def answer(offset: int, agent: str, **fields: Any) -> Record:
+    """An answered survey in queue q."""
+    event = {"event_id": f"s-{offset}", "agent_id": agent, "queue": "q", **fields}
+    event["answered_at"] = NOON_MS - MINUTE_MS
+    number = partition_of(agent, PARTITIONS)
+    return Record("surveys", number, offset, agent.encode(), json.dumps(event).encode())
+
+
+def alerts(flush: Flush, state: str) -> list[str]:
+    """The ids of a flush's transitions to a state."""
+    found = [r for tp, records in flush.outputs.items() if tp.topic == "alerts" for r in records]
+    told = [json.loads(r.value) for r in found if r.value]
+    return [alert["alert_id"] for alert in told if alert["state"] == state]
+
+
+def test_shares_of_forgotten_minutes_are_deleted_in_the_flush_that_deletes_their_rows() -> None:
+    """Told later, a crash in between would leave them in the topic for ever."""
+    parts = sources(windows=["15m"])
+    parts[0].apply("interactions", [contact(1, agents()[0])])
+    parts[0].freeze(NOON_MS)
+    later = NOON_MS + 3 * 60 * MINUTE_MS
+    parts[0].engine.tick(later - 100)
+    parts[0]._publication._told_ms = later - 100  # type: ignore[union-attr]  # too soon to tell
+    flush = parts[0].freeze(later)
+    gone = [r for r in flush.rows[TP("rows", 0)] if r.value is None]
+    deleted = [
+        r.key
+        for tp, records in flush.outputs.items()
+        for r in records
+        if tp.topic == "rollups" and r.value is None
+    ]
+    assert len(gone) == 1
+    assert len(deleted) == len(set(deleted)) > 0

@@ -120,6 +120,16 @@ def test_a_topic_made_again_has_its_name_and_another_id(
     assert after.ids[before.surveys] == before.ids[before.surveys]
 
 
+def test_a_state_topic_that_deletes_with_age_is_refused(
+    kafka: KafkaBroker, topic_prefix: str
+) -> None:
+    """Rows would go after its retention, and their figures with them, without a word."""
+    settings = settings_of(kafka, topic_prefix)
+    asyncio.run(create(kafka, {settings.changelog: 4}))
+    with pytest.raises(TopologyError, match=r"cleanup\.policy=delete, which would delete state"):
+        asyncio.run(prepare(settings))
+
+
 def test_outputs_of_somebody_elses_making_are_written_by_their_own_count(
     kafka: KafkaBroker, topic_prefix: str
 ) -> None:
