@@ -174,9 +174,9 @@ class Checker:
             question = (at_ms, scope, window, *sorted(included.items()))
             if question not in asked:
                 asked[question] = oracle.expected(at_ms, scope, [window], included)
-            claimed_ms = oracle.bounds(reading["as_of_ms"], window)[1] - 1
-            later += claimed_ms < at_ms
-            if claimed_ms > at_ms:
+            claimed_ms = oracle.bounds(reading["as_of_ms"], window)[1]
+            later += claimed_ms < instant_ms(reading["to"])
+            if claimed_ms > instant_ms(reading["to"]):
                 beyond.append(f"{scope} {reading['id']} {reading['as_of']} to {reading['to']}")
             wrong += wrong_in_flight(reading, asked[question])
         self.findings.set("readings in flight that are not SQL's", wrong)
