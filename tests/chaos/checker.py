@@ -166,17 +166,15 @@ class Checker:
         sample = random.Random(3).sample(history.kept, min(len(history.kept), IN_FLIGHT_CHECKED))
         for reading in sample:
             included = self._included(reading)
-            at_ms, scope, window = (
-                instant_ms(reading["to"]) - 1,
-                reading["scope"],
-                reading["window"],
-            )
+            scope, window, to_ms = reading["scope"], reading["window"], instant_ms(reading["to"])
+            # The window's last instant; at midnight sharp `today` has none.
+            at_ms = to_ms - (reading["from"] < reading["to"])
             question = (at_ms, scope, window, *sorted(included.items()))
             if question not in asked:
                 asked[question] = oracle.expected(at_ms, scope, [window], included)
             claimed_ms = oracle.bounds(reading["as_of_ms"], window)[1]
-            later += claimed_ms < instant_ms(reading["to"])
-            if claimed_ms > instant_ms(reading["to"]):
+            later += claimed_ms < to_ms
+            if claimed_ms > to_ms:
                 beyond.append(f"{scope} {reading['id']} {reading['as_of']} to {reading['to']}")
             wrong += wrong_in_flight(reading, asked[question])
         self.findings.set("readings in flight that are not SQL's", wrong)
