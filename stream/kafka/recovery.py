@@ -41,6 +41,10 @@ class DisagreementError(Exception):
     """
 
 
+class OffsetsBehindError(DisagreementError):
+    """The group's offsets are behind the state they were written with: so far, or reset."""
+
+
 class Progress(NamedTuple):
     """Where the group stands in one input topic partition, and where that begins and ends."""
 
@@ -119,8 +123,9 @@ def _check_topic(name: str, place: Progress, included: int | None, *, exact: boo
             f"offset {committed} of {name} is committed, but the changelog holds no state: was "
             f"it deleted? {_REMEDY}"
         )
-    if committed > (included or 0) or (exact and committed != (included or 0)):
-        raise DisagreementError(
+    if committed != (included or 0) and (exact or committed > (included or 0)):
+        behind = committed < (included or 0)
+        raise (OffsetsBehindError if behind else DisagreementError)(
             f"the stored state includes {name} up to {included or 0}, but offset {committed} is "
             f"committed: were the group's offsets reset, or the topic recreated? {_REMEDY}"
         )

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from faust.types import TP
 
+from stream.kafka.agreement import agreed_progress
 from stream.kafka.delivery import Delivery
-from stream.kafka.recovery import (
-    DisagreementError,
-    Group,
-    check_agreement,
-    progress_of,
-    read_latest,
-    sort_records,
-)
+from stream.kafka.recovery import Group, read_latest, sort_records
 from stream.kafka.rollups import RollupStage
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered
 from stream.kafka.topology import ROLLUPS
-from stream.kafka.transactions import raise_if_taken_over
 
 
 class RollupLane:
@@ -44,13 +37,7 @@ class RollupLane:
         read = await read_latest(site.clients, changelog)
         self.delivery.resume(number, read.end)
         stored = sort_records(read.values)
-        exact = site.settings.delivery == "exactly_once"
-        progress = await progress_of(self._group, [rollups])
-        try:
-            check_agreement(stored, progress, number, topology=topology, exact=exact)
-        except DisagreementError as error:
-            await raise_if_taken_over(site.clients, changelog, read, error)
-            raise
+        await agreed_progress(site, self._group, changelog, read, stored, [rollups])
         latest = await read_latest(site.clients, rollups)
         stage.restore(stored, latest.values, latest.end)
         return Recovered(stage, {rollups: latest.end}, {rollups: latest.end})

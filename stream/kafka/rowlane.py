@@ -6,20 +6,13 @@ from collections.abc import Callable
 
 from faust.types import TP
 
+from stream.kafka.agreement import agreed_progress
 from stream.kafka.delivery import Delivery
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import (
-    DisagreementError,
-    Group,
-    check_agreement,
-    progress_of,
-    read_latest,
-    sort_records,
-)
+from stream.kafka.recovery import Group, read_latest, sort_records
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered
 from stream.kafka.topology import ROWS
-from stream.kafka.transactions import raise_if_taken_over
 
 
 class RowLane:
@@ -49,14 +42,8 @@ class RowLane:
         read = await read_latest(site.clients, changelog)
         self.delivery.resume(number, read.end)
         stored = sort_records(read.values)
-        exact = site.settings.delivery == "exactly_once"
         places = [TP(topic, number) for topic in site.topology.inputs]
-        progress = await progress_of(self._group, places)
-        try:
-            check_agreement(stored, progress, number, topology=site.topology, exact=exact)
-        except DisagreementError as error:
-            await raise_if_taken_over(site.clients, changelog, read, error)
-            raise
+        progress = await agreed_progress(site, self._group, changelog, read, stored, places)
         stage.restore(stored)
         if site.settings.time == "live":
             # Before the first block: without a now nothing is late or early, and by the stored

@@ -139,7 +139,7 @@ def test_a_partition_is_fenced_before_it_is_read(
 
     module = lane.__module__
     monkeypatch.setattr(f"{module}.read_latest", read)
-    monkeypatch.setattr(f"{module}.progress_of", progress)
+    monkeypatch.setattr(f"{module}.agreed_progress", progress)
     site = stage(partitions=2).site
     made = lane(site, Delivery(), None, *([lambda: 0] if lane is RowLane else []))
     asyncio.run(made.recover(1))

@@ -94,8 +94,7 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
 
     monkeypatch.setattr(rowlane, "read_latest", read)
     monkeypatch.setattr(rowlane, "sort_records", lambda _: state)
-    monkeypatch.setattr(rowlane, "check_agreement", lambda *_, **__: None)
-    monkeypatch.setattr(rowlane, "progress_of", nothing)
+    monkeypatch.setattr(rowlane, "agreed_progress", nothing)
     delivery = SimpleNamespace(open=nothing, resume=lambda *_: None)
     group = SimpleNamespace()
     lane = RowLane(site, delivery, group, lambda: partition.NOON_MS + HOUR_MS)
