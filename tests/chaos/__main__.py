@@ -20,6 +20,7 @@ from tests.chaos.run import long_run, run, short_run
 from tests.kafka_broker.broker import KafkaBroker
 
 PRESSED_S: Final = 60.0
+REQUIRED: Final = {"kill": 50, "restart": 10, "rebalance": 20}
 DAY: Final = Workload("day", "10,000 agents, a day", 10_000, 24 * 3_600_000, 650_000)
 
 
@@ -38,6 +39,11 @@ def main(seed: int | None, short: bool, folder: Path | None) -> None:
         outcome = run((short_run if short else long_run)(seed), place, console.print)
         console.print(table(outcome, seed))
         faults = [] if short else measure(place, console)
+    if not short:
+        did = {name: outcome.hand.done[name] for name in REQUIRED}
+        did["rebalance"] = outcome.hand.done["join"] + outcome.hand.done["leave"]
+        did["restart"] += outcome.hand.done["outage"]
+        faults += [f"only {did[n]} of {REQUIRED[n]}: {n}" for n in did if did[n] < REQUIRED[n]]
     for fault in [*outcome.findings.examples, *outcome.fleet.unexplained, *faults]:
         console.print(fault, style="red")
     wrong = outcome.findings.wrong.total() + len(outcome.fleet.unexplained) + len(faults)
