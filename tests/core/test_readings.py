@@ -245,14 +245,13 @@ def test_an_emptied_key_gets_an_empty_reading_and_then_a_tombstone() -> None:
     assert taken(made, "2024-06-03T13:30:00Z") == ([], [])
 
 
-def test_a_key_that_comes_back_is_shown_after_its_tombstone() -> None:
-    """The tombstone is to be written before the readings of its flush."""
+def test_a_key_that_comes_back_gets_no_tombstone() -> None:
+    """It would be deleted while its window has events, until its next reading's turn."""
     made = with_events(call(), windows=HOUR, kinds=AGENT)
     taken(made, NOON)
     taken(made, "2024-06-03T13:00:00Z")
     made.apply([call("2024-06-03T12:59:30Z")])
-    key = ReadingKey("agent", "a1", "1h")
-    assert taken(made, "2024-06-03T13:00:04Z") == ([tuple(key)], [key])
+    assert taken(made, "2024-06-03T13:00:04Z") == ([("agent", "a1", "1h")], [])
     assert taken(made, "2024-06-03T13:00:05Z") == ([], [])
 
 
