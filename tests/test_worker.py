@@ -79,7 +79,8 @@ def test_a_worker_that_has_failed_says_why() -> None:
 def test_only_complete_partitions_that_are_surely_ours_are_shown() -> None:
     """Not while it catches up; not after a silence in which the group may have moved on."""
     shown, behind = owned(), owned(ready=False)
-    silent = owned(age_s=SESSION_TIMEOUT_S + 1)
+    # The group counts from the last heartbeat, which may have been two seconds before.
+    silent = owned(age_s=SESSION_TIMEOUT_S - 1)
     assert list(complete_engines(app(shown, behind, silent))) == [shown.stage.engine]
     assert len(list(complete_engines(app(silent, flush_interval="30s")))) == 1
 

@@ -13,7 +13,7 @@ from faust.types import TP
 
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError
-from stream.kafka.owned import SESSION_TIMEOUT_S
+from stream.kafka.owned import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S
 from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import DisagreementError
 from stream.kafka.rolluplane import RollupLane
@@ -68,7 +68,7 @@ class KpiApp(faust.App):
             broker_max_poll_records=5_000,
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_rebalance_timeout=SESSION_TIMEOUT_S,
-            broker_heartbeat_interval=2.0,
+            broker_heartbeat_interval=HEARTBEAT_INTERVAL_S,
             consumer_max_fetch_size=4 * 1024 * 1024,
             consumer_group_instance_id=settings.instance,
             Table=RowTable,

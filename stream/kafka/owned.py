@@ -14,6 +14,7 @@ from stream.kafka.stage import Lane, Stage
 from stream.kafka.telemetry import Telemetry
 
 SESSION_TIMEOUT_S: Final = 10.0
+HEARTBEAT_INTERVAL_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -53,4 +54,5 @@ class Owned:
 
     def is_surely_ours(self, flush_interval_s: float) -> bool:
         """Not where no flush came for a session: the group may have given the partition away."""
-        return self.age_s() <= SESSION_TIMEOUT_S + flush_interval_s
+        session_s = SESSION_TIMEOUT_S - HEARTBEAT_INTERVAL_S  # counted from the last heartbeat
+        return self.age_s() <= session_s + flush_interval_s
