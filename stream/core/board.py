@@ -13,7 +13,7 @@ import numpy as np
 
 from stream.core.alerts import AlertState
 from stream.core.buckets import OUTSIDE, Buckets
-from stream.core.kpis import ScopeKind
+from stream.core.kpis import CATALOGUE, ScopeKind
 from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, D, Ints, RowKey, RowStore
 from stream.core.rules import Rules
@@ -75,6 +75,17 @@ class Board(Generic[D]):
         first = max(minute, self.readings.complete_from.get(kpi, 0))
         self.readings.complete_from[kpi] = self.verdicts.complete_from[kpi] = first
         self._incomplete |= {(first, index) for index in range(len(self.rules.windows))}
+
+    def note_forgotten(self, kept_from: int, now_ms: int) -> None:
+        """Leaves all KPIs empty over windows that reach back before what was kept.
+
+        That happens where a restart brings a longer window than those that were kept before, and
+        where a source of a rollup has gone on by more than what is kept beyond the windows.
+        """
+        self.kept_from = max(self.kept_from, kept_from)
+        if any(window.span(now_ms)[0] < kept_from for window in self.rules.windows):
+            for name in CATALOGUE:
+                self.complete_from(name, kept_from)
 
     def restore_alert(self, key: AlertKey, state: AlertState) -> None:
         """Takes in a stored alert."""

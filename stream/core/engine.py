@@ -11,7 +11,7 @@ import numpy as np
 from stream.core.board import Board
 from stream.core.buckets import OUTSIDE
 from stream.core.events import Event, event_time_ms, kind_of
-from stream.core.kpis import CATALOGUE, kpis_over
+from stream.core.kpis import kpis_over
 from stream.core.measures import COLUMNS, contribute
 from stream.core.rows import Dims, Ints, RowKey, dims_of, event_digest
 from stream.core.rules import Rules
@@ -106,16 +106,6 @@ class Engine(Board[Dims]):
         for name in kpis_over(since_ms.keys()):
             starts = [since_ms[m] for m in since_ms if name in kpis_over({m})]
             self.complete_from(name, ceil_minute(max(starts) + (self.rules.skew_ms or 0)))
-
-    def note_forgotten(self, kept_from: int, now_ms: int) -> None:
-        """Leaves all KPIs empty over windows that reach back before what was kept.
-
-        That happens where a restart brings a longer window than those that were kept before.
-        """
-        self.kept_from = max(self.kept_from, kept_from)
-        if any(window.span(now_ms)[0] < kept_from for window in self.rules.windows):
-            for name in CATALOGUE:
-                self.complete_from(name, kept_from)
 
     def take_rows(self) -> tuple[Ints, list[RowKey[Dims]]]:
         """The rows changed since the last call, and the keys of those forgotten."""

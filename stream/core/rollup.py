@@ -38,6 +38,7 @@ class Report(NamedTuple):
 
     `offsets`: per input topic, the first offset not included. `complete_from`: the minute from
     which on a KPI is complete, where a definition has changed. `settled`: a replay has ended.
+    `kept_from`: the source has forgotten the minutes before.
     """
 
     source: int
@@ -45,6 +46,7 @@ class Report(NamedTuple):
     offsets: Mapping[str, int]
     complete_from: Mapping[str, int]
     settled: bool = False
+    kept_from: int = 0
 
 
 class Batch(NamedTuple):

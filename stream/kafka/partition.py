@@ -114,8 +114,8 @@ class PartitionStage:
             self.engine.note_forgotten(checkpoint.kept_from_minute, checkpoint.now_ms)
             self.engine.tick(checkpoint.now_ms)
             self.engine.verdicts.begun_ms = checkpoint.begun_ms
-            if self.site.settings.time == "live":
-                self.engine.verdicts.after_ms = max(checkpoint.now_ms, checkpoint.begun_ms)
+            if checkpoint.begun_ms > checkpoint.now_ms:  # else its lane goes on at a later instant
+                self.engine.verdicts.after_ms = checkpoint.begun_ms
             if self._publication is not None:
                 self._publication.restore(checkpoint.told, self.engine)
 

@@ -97,7 +97,8 @@ class Publication:
         if self._is_in_the_middle:
             return
         self._has_told_all_once = True
-        report = Report(self._number, now_ms, dict(offsets), engine.readings.complete_from, settled)
+        known_from = engine.readings.complete_from
+        report = Report(self._number, now_ms, dict(offsets), known_from, settled, engine.kept_from)
         record = Outgoing(*encode_report(report, self._cut, self._sequence))
         for number in everybody:
             due_ms = self._reported_ms.get(number, now_ms - silence_ms) + silence_ms

@@ -41,6 +41,7 @@ class StoredReport(Struct, kw_only=True):
     offsets: dict[str, int]
     complete_from: dict[str, int]
     settled: bool
+    kept_from: int = 0
 
 
 class Told(NamedTuple):
@@ -114,7 +115,7 @@ def batch_of(report: StoredReport, told: Told) -> Batch:
     kept = np.flatnonzero(counts)
     fields = (report.source, report.as_of_ms, report.offsets, report.complete_from)
     places = [told.places[i] for i in kept.tolist()]
-    return Batch(Report(*fields, report.settled), places, told.sums[kept])
+    return Batch(Report(*fields, report.settled, report.kept_from), places, told.sums[kept])
 
 
 def _place(key: bytes) -> SharePlace:

@@ -100,6 +100,8 @@ class RollupStage:
             self._restore_source(report)
         if self.engine.is_complete:  # or readings would claim an instant beyond their windows
             self.engine.tick(self.engine.as_of_ms)
+            for known_report in self.engine.reports.values():
+                self.engine.note_forgotten(known_report.kept_from, self.engine.now_ms or 0)
         self.engine.readings.assume_all_shown()
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:

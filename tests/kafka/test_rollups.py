@@ -466,3 +466,16 @@ def test_shares_of_forgotten_minutes_are_deleted_in_the_flush_that_deletes_their
     ]
     assert len(gone) == 1
     assert len(deleted) == len(set(deleted)) > 0
+
+
+def test_what_a_source_far_ahead_has_forgotten_is_not_taken_for_nothing() -> None:
+    """A replay's partitions are read at different speeds; after a restart its minutes are gone."""
+    parts, topic = sources(windows=["15m"]), Rollups()
+    for number, part in enumerate(parts):
+        part.apply("interactions", [contact(1, agents()[number])])
+    told(parts, topic)
+    topic.take(parts[0].freeze(NOON_MS + 2 * 60 * MINUTE_MS))
+    made = recovered(topic, of_queue(), windows=["15m"])
+    (reading,) = made.engine.read_all("queue", "15m")
+    assert {figure.value for figure in reading.figures} == {None}
+    assert dict(reading.complete_from)["handled"] == (NOON_MS // MINUTE_MS) + 120 - 75
