@@ -1,19 +1,23 @@
-"""What a board has to say to the world: readings and alert transitions, into a flush."""
+"""What a stage writes whatever it counts: readings, alert transitions, and its checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from faust.types import TP
 
 from stream.core.board import Board
 from stream.kafka.codec import (
+    CHECKPOINT_FORMAT,
+    CHECKPOINT_KEY,
+    Checkpoint,
     ReadingCodec,
     alert_topic_key,
     encode_alert_key,
     encode_alert_state,
     encode_announcement,
+    encode_checkpoint,
     kpi_key,
 )
 from stream.kafka.delivery import Flush, Outgoing
@@ -22,13 +26,56 @@ from stream.kafka.topology import partition_of
 
 
 class Outputs:
-    """Writes one board's readings and transitions. `revision` counts flushes with readings."""
+    """One stage's writing. `revision` counts flushes with readings."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, number: int, changelog: str) -> None:
         """Nothing was written yet."""
         self.revision = 0
         self._site = site
+        self._changelog = TP(changelog, number)
+        self._writer = site.new_name()
+        self._sequence = 0
         self._readings = ReadingCodec(site.rules.thresholds)
+
+    def begin(self) -> Flush:
+        """The next flush, empty."""
+        self._sequence += 1
+        return Flush(self._changelog.partition, self._writer, self._sequence)
+
+    def commit(
+        self,
+        flush: Flush,
+        included: Mapping[str, int],
+        rows: list[Outgoing],
+        states: Sequence[Outgoing],
+        checkpoint: bytes,
+    ) -> None:
+        """What makes a flush one that counts: rows, states, and up to where they go."""
+        flush.rows[self._changelog] = rows
+        flush.states[self._changelog] = [*states, Outgoing(CHECKPOINT_KEY, checkpoint)]
+        number = self._changelog.partition
+        flush.offsets = {TP(topic, number): offset for topic, offset in included.items()}
+
+    def checkpoint(
+        self, board: Board[Any], included: Mapping[str, int], topics: Iterable[str], **own: Any
+    ) -> bytes:
+        """The checkpoint of the flush under way; `own`: the fields of this kind of stage."""
+        topology = self._site.topology
+        return encode_checkpoint(
+            Checkpoint(
+                format=CHECKPOINT_FORMAT,
+                writer=self._writer,
+                sequence=self._sequence,
+                now_ms=board.now_ms or 0,
+                revision=self.revision,
+                offsets=dict(included),
+                begun_ms=board.verdicts.begun_ms,
+                topic_ids=topology.ids_of(topics),
+                partitions=topology.partitions,
+                kept_from_minute=board.kept_from,
+                **own,
+            )
+        )
 
     def write_alerts(self, flush: Flush, board: Board[Any]) -> list[Outgoing]:
         """The transitions, into the flush; returns the alert states to be stored."""
@@ -45,15 +92,20 @@ class Outputs:
             for key, state in states.items()
         ]
 
-    def write_readings(self, flush: Flush, board: Board[Any], origin: Mapping[str, Any]) -> bool:
+    def write_readings(
+        self, flush: Flush, board: Board[Any], origin_of: Callable[[], Mapping[str, Any]]
+    ) -> bool:
         """The readings that are due, into the flush; whether there were any.
 
-        `origin`: the fields that say what input they include.
+        `origin_of`, asked where there are: the fields that say what input they include.
         """
         readings, gone = board.take_readings()
+        records: list[tuple[bytes, bytes]] = []
         if readings:
             self.revision += 1
-        records = [(kpi_key(r), self._readings.encode(r, self.revision, origin)) for r in readings]
+            origin = origin_of()
+            encode = self._readings.encode
+            records = [(kpi_key(r), encode(r, self.revision, origin)) for r in readings]
         gone_first = [*((kpi_key(key), None) for key in gone), *records]
         self._put(flush, self._site.topology.kpis, gone_first)
         self._site.telemetry.readings.inc(len(readings))

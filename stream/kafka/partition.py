@@ -23,13 +23,7 @@ from stream.core.events import (
 )
 from stream.core.measures import measure_ids
 from stream.kafka.clocks import Clocks, is_clock
-from stream.kafka.codec import (
-    CHECKPOINT_FORMAT,
-    CHECKPOINT_KEY,
-    Checkpoint,
-    dead_letter_headers,
-    encode_checkpoint,
-)
+from stream.kafka.codec import Checkpoint, dead_letter_headers
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.outputs import Outputs
 from stream.kafka.publication import Publication
@@ -54,12 +48,10 @@ class PartitionStage:
         self.engine = Engine(site.rules)
         self.included: dict[str, int] = {}
         self.clocks = Clocks((site.topology.interactions, site.topology.surveys))
-        self._outputs = Outputs(site)
         topology, rules = site.topology, site.rules
+        self._outputs = Outputs(site, number, topology.changelog)
         self._publication = Publication(topology, number, rules) if topology.has_rollups else None
         self._settled = False
-        self._writer = site.new_name()
-        self._sequence = 0
         self._layout = measure_ids(site.rules.thresholds)
         self._layout_name = f"{fingerprint(self._layout):08x}"
         self._layouts = {self._layout_name: list(self._layout)}
@@ -148,12 +140,10 @@ class PartitionStage:
         None where clock records alone move now: goals are then judged at these only, so that the
         same files give the same alerts, however fast they are replayed.
         """
-        engine, topology = self.engine, self.site.topology
+        engine = self.engine
         if now_ms is not None:
             engine.tick(now_ms)
-        self._sequence += 1
-        flush = Flush(self.number, self._writer, self._sequence)
-        changelog = TP(topology.changelog, self.number)
+        flush = self._outputs.begin()
         changed, evicted = engine.take_rows()
         rows = [Outgoing(*record) for record in encode_rows(engine.rows, changed, self._layout)]
         rows += [Outgoing(encode_row_key(key), None) for key in evicted]
@@ -162,9 +152,7 @@ class PartitionStage:
         self._freeze_refused_and_moved(flush)
         told = self._freeze_shares(flush, now_ms)
         if rows or states or wrote or told or self.must_commit:
-            flush.rows[changelog] = rows
-            flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
-            flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
+            self._outputs.commit(flush, self.included, rows, states, self._checkpoint())
         self.must_commit = False
         return flush
 
@@ -265,8 +253,7 @@ class PartitionStage:
     def _freeze_readings(self, flush: Flush) -> bool:
         if not self._has_caught_up:  # they would be incomplete, and a fifth of the catching up
             return False
-        origin = {"offsets": self.included}
-        return self._outputs.write_readings(flush, self.engine, origin)
+        return self._outputs.write_readings(flush, self.engine, lambda: {"offsets": self.included})
 
     def _freeze_shares(self, flush: Flush, now_ms: int | None) -> bool:
         """In a replay, clocks have told before."""
@@ -291,22 +278,13 @@ class PartitionStage:
         self._pending_bytes = 0
 
     def _checkpoint(self) -> bytes:
-        return encode_checkpoint(
-            Checkpoint(
-                format=CHECKPOINT_FORMAT,
-                writer=self._writer,
-                sequence=self._sequence,
-                now_ms=self.engine.now_ms or 0,
-                revision=self._outputs.revision,
-                offsets=dict(self.included),
-                begun_ms=self.engine.verdicts.begun_ms,
-                topic_ids=self.site.topology.ids_of(self.site.topology.inputs),
-                clocks=dict(self.clocks.by_topic),
-                partitions=self.site.topology.partitions,
-                kept_from_minute=self.engine.kept_from,
-                layout=self._layout_name,
-                layouts=self._layouts,
-                since_ms=self._since_ms,
-                told=None if self._publication is None else self._publication.told(self.engine),
-            )
+        return self._outputs.checkpoint(
+            self.engine,
+            self.included,
+            self.site.topology.inputs,
+            clocks=dict(self.clocks.by_topic),
+            layout=self._layout_name,
+            layouts=self._layouts,
+            since_ms=self._since_ms,
+            told=None if self._publication is None else self._publication.told(self.engine),
         )

@@ -7,17 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from faust.types import TP
 
 from stream.core.rollup import Rollup
-from stream.kafka.codec import (
-    CHECKPOINT_FORMAT,
-    CHECKPOINT_KEY,
-    Checkpoint,
-    encode_checkpoint,
-    iso,
-)
-from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.codec import iso
+from stream.kafka.delivery import Flush
 from stream.kafka.outputs import Outputs
 from stream.kafka.recovery import DisagreementError, StoredState
 from stream.kafka.rollupcodec import (
@@ -50,9 +43,7 @@ class RollupStage:
         self.must_commit = False
         self.is_full = False
         self._cut = cut_of(site.rules)
-        self._outputs = Outputs(site)
-        self._writer = site.new_name()
-        self._sequence = 0
+        self._outputs = Outputs(site, number, site.topology.rollups_changelog)
         self._told: dict[int, int] = {}
         self._unreported: dict[int, dict[bytes, bytes | None]] = {}
         self._awaited: dict[int, int] = {}
@@ -91,24 +82,25 @@ class RollupStage:
             if self.site.settings.time == "live":
                 self.engine.verdicts.after_ms = max(stored.checkpoint.now_ms, begun_ms)
         reports = [decode_report(v) for k, v in latest.items() if k[:1] == REPORT]
-        if (
-            self.site.settings.delivery == "exactly_once"
-        ):  # else a stale owner may have the last word
+        # Without fencing a stale owner may have had the last word.
+        if self.site.settings.delivery == "exactly_once":
             self._check_reports(known, {report.source: report.sequence for report in reports})
-        self._note_shares(latest)
+        for name, value in latest.items():
+            if name[:1] == SHARE:
+                self._note_share(name, value)
         for report in reports:
             self._restore_source(report)
         if self.engine.is_complete:  # or readings would claim an instant beyond their windows
             self.engine.tick(self.engine.as_of_ms)
-            for known_report in self.engine.reports.values():
-                self.engine.note_forgotten(known_report.kept_from, self.engine.now_ms or 0)
+            for source in self.engine.reports.values():
+                self.engine.note_forgotten(source.kept_from, self.engine.now_ms or 0)
         self.engine.readings.assume_all_shown()
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Takes in shares, and makes them visible at their source's report."""
         for record in block:
             if record.key[:1] == SHARE:
-                self._unreported.setdefault(source_of(record.key), {})[record.key] = record.value
+                self._note_share(record.key, record.value)
             elif record.key[:1] == REPORT and record.value is not None:
                 self._take_report(decode_report(record.value))
         self.included[topic] = block[-1].offset + 1
@@ -119,17 +111,13 @@ class RollupStage:
             before = self.engine.stale
             self.engine.roll(now_ms)
             self._note_stale(before)
-        self._sequence += 1
-        flush = Flush(self.number, self._writer, self._sequence)
+        flush = self._outputs.begin()
         states = self._outputs.write_alerts(flush, self.engine)
         wrote = False
         if self._has_caught_up and self.is_complete:
-            wrote = self._outputs.write_readings(flush, self.engine, self._origin())
+            wrote = self._outputs.write_readings(flush, self.engine, self._origin)
         if states or wrote or self.must_commit:
-            changelog = TP(self.site.topology.rollups_changelog, self.number)
-            flush.rows[changelog] = []
-            flush.states[changelog] = [*states, Outgoing(CHECKPOINT_KEY, self._checkpoint())]
-            flush.offsets = {TP(t, self.number): o for t, o in self.included.items()}
+            self._outputs.commit(flush, self.included, [], states, self._checkpoint())
         self.must_commit = False
         return flush
 
@@ -163,10 +151,8 @@ class RollupStage:
         if self._has_caught_up and self.is_complete and not self.engine.verdicts.open:
             self.engine.begin_judging()
 
-    def _note_shares(self, latest: Mapping[bytes, bytes]) -> None:
-        for key, value in latest.items():
-            if key[:1] == SHARE:
-                self._unreported.setdefault(source_of(key), {})[key] = value
+    def _note_share(self, key: bytes, value: bytes | None) -> None:
+        self._unreported.setdefault(source_of(key), {})[key] = value
 
     def _restore_source(self, report: StoredReport) -> None:
         """What its last report covers; shares told after it have replaced others: it is awaited."""
@@ -175,9 +161,8 @@ class RollupStage:
             return
         shares = self._unreported.pop(source, {})
         told = decode_shares(shares)
-        later = (
-            told.sequences > report.sequence
-        )  # by other settings, too: what they replaced is gone
+        # By other settings, too: what they replaced is gone.
+        later = told.sequences > report.sequence
         if later.any():
             self._awaited[source] = int(told.sequences[later].max())
             self._unreported[source] = shares
@@ -214,21 +199,12 @@ class RollupStage:
         }
 
     def _checkpoint(self) -> bytes:
-        return encode_checkpoint(
-            Checkpoint(
-                format=CHECKPOINT_FORMAT,
-                writer=self._writer,
-                sequence=self._sequence,
-                now_ms=self.engine.now_ms or 0,
-                revision=self._outputs.revision,
-                offsets=dict(self.included),
-                begun_ms=self.engine.verdicts.begun_ms,
-                topic_ids=self.site.topology.ids_of(self.included),
-                clocks={},
-                partitions=self.site.topology.partitions,
-                kept_from_minute=self.engine.kept_from,
-                layout="",
-                layouts={},
-                sources={str(source): sequence for source, sequence in self._told.items()},
-            )
+        return self._outputs.checkpoint(
+            self.engine,
+            self.included,
+            (self.site.topology.rollups,),
+            clocks={},
+            layout="",
+            layouts={},
+            sources={str(source): sequence for source, sequence in self._told.items()},
         )

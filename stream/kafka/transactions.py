@@ -26,7 +26,7 @@ from faust.types import TP
 from stream.kafka.clients import Clients
 from stream.kafka.codec import CHECKPOINT_KEY, decode_checkpoint
 from stream.kafka.delivery import DeliveryError, Flush, send_batches
-from stream.kafka.recovery import Latest, read_from, read_latest
+from stream.kafka.recovery import Latest, read_from
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ async def raise_if_taken_over(
     Raises:
         FencedError: if the changelog has gone on since it was read.
     """
-    if (await read_latest(clients, changelog)).end != read.end:
+    if [record async for record in read_from(clients, changelog, read.end)]:
         message = f"partition {changelog.partition}: another worker has taken it over meanwhile"
         raise FencedError(message) from error
 
