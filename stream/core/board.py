@@ -118,8 +118,7 @@ class Board(Generic[D]):
     def _introduce(self, rows: list[int]) -> None:
         """Tells the tables whom new dimensions count for."""
         store = self.rows
-        for row in set(rows):
-            index = int(store.dims_index[row])
+        for index in np.unique(store.dims_index[rows]).tolist():
             if index not in self._known_dims:
                 dims = store.dims[index]
                 assert dims is not None, "a live row's dimensions are interned"

@@ -143,14 +143,16 @@ class Engine(Board[Dims]):
         self.shares.touch(np.array(touched, dtype=np.int64))
 
     def _introduce(self, rows: list[int]) -> None:
-        """Also where agents were last seen, and whom the rows are shared with."""
+        """Also where agents were last seen."""
         super()._introduce(rows)
         store, agents = self.rows, self.tables.get("agent")
-        for row in set(rows) if agents is not None else ():
+        if agents is None:
+            return
+        for row in set(rows):
             index = int(store.dims_index[row])
             dims = store.dims[index]
             assert dims is not None, "a live row's dimensions are interned"
-            if dims.team is not None and dims.agent is not None and agents is not None:
+            if dims.team is not None and dims.agent is not None:
                 agents.note_team(index, dims.team, int(store.latest_ms[row]))
 
     def _join(self, index: int, dims: Dims) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from stream.core.events import Event, Kind
 from stream.core.measures import COLUMNS
+from stream.core.numbers import Numbers
 
 Ints = npt.NDArray[np.int64]
 
@@ -116,11 +117,9 @@ class RowStore(Generic[D]):
         self.segment: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.latest_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.ids: list[bytearray] = []
-        self.dims: list[D | None] = []
-        self.dims_rows: list[int] = []
-        self._dims_lookup: dict[D, int] = {}
         self._free_rows: list[int] = []
-        self._free_dims: list[int] = []
+        self._numbers: Numbers[D] = Numbers()
+        self.dims = self._numbers.names
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -133,7 +132,7 @@ class RowStore(Generic[D]):
 
     def find(self, minute: int, dims: D) -> int | None:
         """The open row of a minute and dimensions."""
-        pane, index = self.panes.get(minute), self._dims_lookup.get(dims)
+        pane, index = self.panes.get(minute), self._numbers.of.get(dims)
         return None if pane is None or index is None else pane.open_rows.get(index)
 
     def absorb(self, minute: int, dims: D, digest: bytes, at_ms: int) -> int:
@@ -141,7 +140,7 @@ class RowStore(Generic[D]):
         pane = self.panes.get(minute)
         if pane is None:
             pane = self.panes[minute] = Pane(minute)
-        index = self._dims_lookup.get(dims)
+        index = self._numbers.of.get(dims)
         row = None if index is None else pane.open_rows.get(index)
         if row is None:
             row = self.open(RowKey(minute, 0, dims))
@@ -155,14 +154,13 @@ class RowStore(Generic[D]):
 
     def open(self, key: RowKey[D]) -> int:
         """A new, empty row for `key`, from now on the open one of its minute and dimensions."""
-        index = self._intern(key.dims)
+        index = self._numbers.hold(key.dims)
         row = self._free_rows.pop() if self._free_rows else self._extend()
         pane = self.panes.setdefault(key.minute, Pane(key.minute))
         pane.rows.append(row)
         previous = pane.open_rows.get(index)
         if previous is None or self.segment[previous] < key.segment:
             pane.open_rows[index] = row
-        self.dims_rows[index] += 1
         self.dims_index[row] = index
         self.minute[row] = key.minute
         self.segment[row] = key.segment
@@ -191,8 +189,7 @@ class RowStore(Generic[D]):
             for row in self.panes.pop(minute).rows:
                 keys.append(self.key(row))
                 index = int(self.dims_index[row])
-                self.dims_rows[index] -= 1
-                if not self.dims_rows[index]:
+                if self._numbers.let_go(index):
                     orphans.append(index)
                 self.measures[row] = 0
                 self.latest_ms[row] = 0
@@ -202,25 +199,7 @@ class RowStore(Generic[D]):
 
     def release_dims(self, index: int) -> None:
         """Makes the place of dimensions without rows free for others."""
-        dims = self.dims[index]
-        assert dims is not None, "only interned dimensions are released"
-        assert not self.dims_rows[index], "only orphans are released"
-        del self._dims_lookup[dims]
-        self.dims[index] = None
-        self._free_dims.append(index)
-
-    def _intern(self, dims: D) -> int:
-        index = self._dims_lookup.get(dims)
-        if index is None:
-            if self._free_dims:
-                index = self._free_dims.pop()
-                self.dims[index] = dims
-            else:
-                index = len(self.dims)
-                self.dims.append(dims)
-                self.dims_rows.append(0)
-            self._dims_lookup[dims] = index
-        return index
+        self._numbers.free(index)
 
     def _extend(self) -> int:
         row = len(self.ids)

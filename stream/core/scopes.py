@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
+from stream.core.numbers import Numbers
 from stream.core.rows import Dims, Ints, grown, summed
 
 # Whom a row's work and whom its service counts for, by whatever stands for its dimensions.
@@ -76,8 +77,8 @@ class ScopeTable:
         """No scopes yet. `ids_of` tells whom a row's work and whom its service counts for."""
         self.kind = kind
         self.windows = windows
-        self.ids: list[str | None] = [None]
-        self.slots: dict[str, int] = {}
+        self._numbers: Numbers[str] = Numbers(reserved=1)
+        self.ids, self.slots = self._numbers.names, self._numbers.of
         self.sums: Ints = np.zeros((1, _FIRST_CAPACITY, COLUMNS), dtype=np.int64)
         self.touched: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
         self.rolled: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
@@ -86,8 +87,6 @@ class ScopeTable:
         self.stagger: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.teams: dict[int, tuple[int, str]] = {}
         self._ids_of = ids_of
-        self._references: list[int] = [1]
-        self._free: list[int] = []
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 3), dtype=np.int64)
         self._groups = column_groups(kind)
         self._group_of_column: Ints = np.full(COLUMNS, _UNCOUNTED, dtype=np.int64)
@@ -108,27 +107,17 @@ class ScopeTable:
 
     def leave(self, index: int) -> list[int]:
         """Undoes `join`; returns the slots that nothing refers to any more, not yet freed."""
-        gone = []
-        for slot in self._by_dims[index].tolist():
-            if slot != NOBODY:
-                self._references[slot] -= 1
-                if not self._references[slot]:
-                    gone.append(slot)
+        held = [slot for slot in self._by_dims[index].tolist() if slot != NOBODY]
         self._by_dims[index] = NOBODY
-        return gone
+        return [slot for slot in held if self._numbers.let_go(slot)]
 
     def free(self, slot: int) -> None:
         """Makes a slot that nothing refers to available for another scope."""
-        name = self.ids[slot]
-        assert name is not None, "only a named slot is freed"
-        assert not self._references[slot], "only an unused slot is freed"
         assert not self.sums[:, slot].any(), "a scope without rows has no sums"
-        del self.slots[name]
-        self.ids[slot] = None
+        self._numbers.free(slot)
         self.teams.pop(slot, None)
         for name in _MASKS:
             getattr(self, name)[slot] = 0
-        self._free.append(slot)
 
     def add(self, bucket: Ints, dims: Ints, column: Ints, value: Ints) -> None:
         """Adds single contributions, each to the scope that its dimensions and column name."""
@@ -194,23 +183,13 @@ class ScopeTable:
         return latest[1] if latest else None
 
     def _slot(self, name: str) -> int:
-        slot = self.slots.get(name)
-        if slot is None:
-            slot = self._free.pop() if self._free else self._extend()
-            self.slots[name] = slot
-            self.ids[slot] = name
-            self.stagger[slot] = crc32(name.encode())
-            self._references[slot] = 0
-        self._references[slot] += 1
-        return slot
-
-    def _extend(self) -> int:
-        slot = len(self.ids)
-        self.ids.append(None)
-        self._references.append(0)
+        is_new = name not in self.slots
+        slot = self._numbers.hold(name)
         if slot >= self.capacity:
             capacity = 2 * self.capacity
             self.sums = grown(self.sums, capacity, axis=1)
-            for name in (*_MASKS, "stagger"):
-                setattr(self, name, grown(getattr(self, name), capacity))
+            for array in (*_MASKS, "stagger"):
+                setattr(self, array, grown(getattr(self, array), capacity))
+        if is_new:
+            self.stagger[slot] = crc32(name.encode())
         return slot

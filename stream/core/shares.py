@@ -16,6 +16,7 @@ import numpy as np
 
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS
+from stream.core.numbers import Numbers
 from stream.core.rows import Dims, Ints, RowStore, grown, summed
 from stream.core.scopes import NOBODY, column_groups, scope_ids
 
@@ -58,11 +59,7 @@ class Shares:
             for number, kind in enumerate(kinds)
             for group, columns in column_groups(kind)
         ]
-        # A scope's code is its place in `_scopes`; code 0 is nobody.
-        self._scopes: list[ScopeName | None] = [None]
-        self._codes: dict[ScopeName, int] = {}
-        self._references: list[int] = [1]
-        self._free_codes: list[int] = []
+        self._codes: Numbers[ScopeName] = Numbers(reserved=1)
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, len(kinds), 2), dtype=np.int64)
         self._touched: list[Ints] = []
         self._gone: set[SharePlace] = set()
@@ -78,20 +75,14 @@ class Shares:
             self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
         for number, kind in enumerate(self._kinds):
             for group, name in enumerate(self._ids_of[number](dims)):
-                code = NOBODY if name is None else self._code(ScopeName(kind, name))
+                code = NOBODY if name is None else self._codes.hold(ScopeName(kind, name))
                 self._by_dims[index, number, group] = code
 
     def leave(self, index: int) -> None:
         """Undoes `join`, once all minutes with these dimensions are forgotten."""
         for code in self._by_dims[index].ravel().tolist():
-            if code != NOBODY:
-                self._references[code] -= 1
-                if not self._references[code]:
-                    name = self._scopes[code]
-                    assert name is not None, "only a named scope is referred to"
-                    del self._codes[name]
-                    self._scopes[code] = None
-                    self._free_codes.append(code)
+            if code != NOBODY and self._codes.let_go(code):
+                self._codes.free(code)
         self._by_dims[index] = NOBODY
 
     def touch(self, rows: Ints) -> None:
@@ -176,23 +167,9 @@ class Shares:
         return keys
 
     def _place(self, key: int) -> SharePlace:
-        scope = self._scopes[key >> _MINUTE_BITS]
+        scope = self._codes.names[key >> _MINUTE_BITS]
         assert scope is not None, "a scope outlives its minutes"
         return SharePlace(scope, key & _MINUTE_MASK)
-
-    def _code(self, name: ScopeName) -> int:
-        code = self._codes.get(name)
-        if code is None:
-            if self._free_codes:
-                code = self._free_codes.pop()
-                self._scopes[code] = name
-            else:
-                code = len(self._scopes)
-                self._scopes.append(name)
-                self._references.append(0)
-            self._codes[name] = code
-        self._references[code] += 1
-        return code
 
 
 def _unique(parts: Sequence[Ints]) -> Ints:
