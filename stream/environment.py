@@ -18,7 +18,7 @@ def faulty_variables(environment: Mapping[str, str], settings: AbstractSet[str])
     Either would pass in silence: the one as if it were not there, the other until it is to be
     written to Kafka.
     """
-    for name in sorted(name for name in environment if name.upper().startswith(PREFIX)):
+    for name in sorted(_ours(environment)):
         if name[len(PREFIX) :].lower().partition(NESTED)[0] not in settings:
             yield f"{name}: no such setting"
         elif not is_unicode(environment[name]):
@@ -27,5 +27,9 @@ def faulty_variables(environment: Mapping[str, str], settings: AbstractSet[str])
 
 def forget_variables(environment: MutableMapping[str, str]) -> None:
     """Takes ours out: what has settings of its own must not end up at somebody's real broker."""
-    for name in [name for name in environment if name.upper().startswith(PREFIX)]:
+    for name in _ours(environment):
         del environment[name]
+
+
+def _ours(environment: Mapping[str, str]) -> list[str]:
+    return [name for name in environment if name.upper().startswith(PREFIX)]

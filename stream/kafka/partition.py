@@ -48,9 +48,11 @@ class PartitionStage:
         self.engine = Engine(site.rules)
         self.included: dict[str, int] = {}
         self.clocks = Clocks((site.topology.interactions, site.topology.surveys))
-        topology, rules = site.topology, site.rules
+        topology = site.topology
         self._outputs = Outputs(site, number, topology.changelog)
-        self._publication = Publication(topology, number, rules) if topology.has_rollups else None
+        self._publication = (
+            Publication(topology, number, self.engine) if topology.has_rollups else None
+        )
         self._settled = False
         self._layout = measure_ids(site.rules.thresholds)
         self._layout_name = f"{fingerprint(self._layout):08x}"
@@ -109,7 +111,7 @@ class PartitionStage:
             if checkpoint.begun_ms > checkpoint.now_ms:  # else its lane goes on at a later instant
                 self.engine.verdicts.after_ms = checkpoint.begun_ms
             if self._publication is not None:
-                self._publication.restore(checkpoint.told, self.engine)
+                self._publication.restore(checkpoint.told)
 
     def _note_changed_layout(self, checkpoint: Checkpoint) -> None:
         """A changed threshold is a new measure: what depends on it is complete from now on only."""
@@ -248,7 +250,7 @@ class PartitionStage:
         """In a replay, others add up what held at each clock, not what a flush comes upon."""
         may = self._has_caught_up and self.site.settings.time == "replay"
         if self._publication is not None and may:
-            self._publication.publish_at_clock(self.engine, self.included, settled=self._settled)
+            self._publication.publish_at_clock(self.included, settled=self._settled)
 
     def _freeze_readings(self, flush: Flush) -> bool:
         if not self._has_caught_up:  # they would be incomplete, and a fifth of the catching up
@@ -260,8 +262,8 @@ class PartitionStage:
         if self._publication is None:
             return False
         if now_ms is not None and self._has_caught_up:
-            self._publication.publish_live(self.engine, self.included)
-        told = self._publication.take(self.engine)
+            self._publication.publish_live(self.included)
+        told = self._publication.take()
         flush.outputs |= told
         return bool(told)
 
@@ -286,5 +288,5 @@ class PartitionStage:
             layout=self._layout_name,
             layouts=self._layouts,
             since_ms=self._since_ms,
-            told=None if self._publication is None else self._publication.told(self.engine),
+            told=None if self._publication is None else self._publication.told(),
         )

@@ -9,7 +9,6 @@ from faust.types import TP
 
 from stream.core.engine import Engine
 from stream.core.rollup import Report
-from stream.core.rules import Rules
 from stream.core.shares import SharePlace
 from stream.kafka.codec import Told
 from stream.kafka.delivery import Outgoing
@@ -29,11 +28,12 @@ class Publication:
     so nobody there sees half of a change. Where nothing changed, one a second says so.
     """
 
-    def __init__(self, topology: Topology, number: int, rules: Rules) -> None:
-        """The source `number`, which has told nothing yet."""
+    def __init__(self, topology: Topology, number: int, engine: Engine) -> None:
+        """The source `number`, whose state `engine` is; it has told nothing yet."""
         self._topology = topology
         self._number = number
-        self._cut = cut_of(rules)
+        self._engine = engine
+        self._cut = cut_of(engine.rules)
         self._sequence = 0
         self._told_ms = 0
         self._has_told_all_once = False
@@ -41,41 +41,35 @@ class Publication:
         self._reported_ms: dict[int, int] = {}
         self._waiting: dict[TP, list[Outgoing]] = {}
 
-    def told(self, engine: Engine) -> Told:
+    def told(self) -> Told:
         """What the checkpoint keeps, as of now."""
-        minutes = engine.shares.untold_minutes(UNTOLD_MAX) if self._has_told_all_once else None
+        shares = self._engine.shares
+        minutes = shares.untold_minutes(UNTOLD_MAX) if self._has_told_all_once else None
         return Told(self._cut, self._sequence, minutes)
 
-    def restore(self, told: Told | None, engine: Engine) -> None:
+    def restore(self, told: Told | None) -> None:
         """Goes on from the checkpoint: what had not been told is; all, if the cut is another."""
         if told is None:
             return
         self._sequence = told.sequence
         if told.untold_minutes is not None and told.cut == self._cut:
-            engine.shares.assume_told_except(told.untold_minutes)
+            self._engine.shares.assume_told_except(told.untold_minutes)
             self._has_told_all_once = True
 
-    def publish_at_clock(
-        self, engine: Engine, offsets: Mapping[str, int], *, settled: bool
-    ) -> None:
+    def publish_at_clock(self, offsets: Mapping[str, int], *, settled: bool) -> None:
         """In a replay: what held at a clock, not what a flush comes upon."""
-        self._publish(engine, offsets, settled=settled, rows_max=None, silence_ms=0)
+        self._publish(offsets, settled=settled, rows_max=None, silence_ms=0)
 
-    def publish_live(self, engine: Engine, offsets: Mapping[str, int]) -> None:
+    def publish_live(self, offsets: Mapping[str, int]) -> None:
         """What has changed since last time, if that was long enough ago or is not all told."""
-        assert engine.now_ms is not None, "live, now is known before anything is shown"
-        if self._is_in_the_middle or engine.now_ms - self._told_ms >= TELL_EVERY_MS:
-            self._publish(
-                engine,
-                offsets,
-                settled=False,
-                rows_max=ROWS_PER_FLUSH_MAX,
-                silence_ms=REPORT_EVERY_MS,
-            )
+        now_ms = self._engine.now_ms
+        assert now_ms is not None, "live, now is known before anything is shown"
+        if self._is_in_the_middle or now_ms - self._told_ms >= TELL_EVERY_MS:
+            rows_max, silence_ms = ROWS_PER_FLUSH_MAX, REPORT_EVERY_MS
+            self._publish(offsets, settled=False, rows_max=rows_max, silence_ms=silence_ms)
 
     def _publish(
         self,
-        engine: Engine,
         offsets: Mapping[str, int],
         *,
         settled: bool,
@@ -86,10 +80,11 @@ class Publication:
 
         A partition of the scopes that nothing changed for gets one every `silence_ms` only.
         """
+        engine = self._engine
         assert engine.now_ms is not None, "a state without an instant is of no use to anybody"
         now_ms = self._told_ms = engine.now_ms
         self._sequence += 1
-        told = self._tell_shares(engine, rows_max)
+        told = self._tell_shares(rows_max)
         everybody = set(range(self._topology.partitions))
         if self._is_in_the_middle:
             told = everybody  # may have shares from before that wait for this report
@@ -106,17 +101,17 @@ class Publication:
                 self._put(number, record)
                 self._reported_ms[number] = now_ms
 
-    def take(self, engine: Engine) -> dict[TP, list[Outgoing]]:
+    def take(self) -> dict[TP, list[Outgoing]]:
         """What is to be written: also, with the rows' own, the tombstones of forgotten shares."""
-        for place in engine.shares.take_gone():
+        for place in self._engine.shares.take_gone():
             if self._sequence:  # else nobody was ever told
                 self._put(self._number_of(place), Outgoing(share_key(self._number, place), None))
         waiting, self._waiting = self._waiting, {}
         return waiting
 
-    def _tell_shares(self, engine: Engine, rows_max: int | None) -> set[int]:
+    def _tell_shares(self, rows_max: int | None) -> set[int]:
         """Returns the partitions of the scopes that something is told now."""
-        places, sums = engine.shares.take(rows_max)
+        places, sums = self._engine.shares.take(rows_max)
         records = encode_shares(self._number, self._cut, self._sequence, places, sums)
         told = set()
         for place, record in zip(places, records, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -114,6 +114,12 @@ async def prepare(settings: Settings) -> Topology:
         ids = await topic_ids(admin, wanted)
     finally:
         await admin.close()
+    others = {t: counts[t] for t in wanted if counts[t] != partitions}
+    return replace(topology_of(settings, partitions), others=others, ids=ids)
+
+
+def topology_of(settings: Settings, partitions: int) -> Topology:
+    """The topics that the settings name, all of them with so many partitions."""
     topics = settings.topics
     return Topology(
         interactions=topics.interactions,
@@ -126,8 +132,6 @@ async def prepare(settings: Settings) -> Topology:
         rollups=settings.rollups,
         rollups_changelog=settings.rollups_changelog,
         partitions=partitions,
-        others={t: counts[t] for t in wanted if counts[t] != partitions},
-        ids=ids,
     )
 
 

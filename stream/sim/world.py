@@ -18,7 +18,7 @@ from stream.core.rules import Rules
 from stream.kafka.clients import Clients
 from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
-from stream.kafka.topology import Topology
+from stream.kafka.topology import Topology, topology_of
 from stream.sim.auditor import Auditor
 from stream.sim.broker import Broker
 from stream.sim.fleet import Fleet
@@ -57,7 +57,7 @@ class World:
         self.loop = SimLoop()
         self.trace = Trace(self.loop.time, echo=echo)
         self.rng = Random(f"{plan.seed}/network")
-        topology = topology_of(plan)
+        topology = topology_of(plan.settings, plan.partitions)
         network = Network(self.loop, self.rng)
         self.workload = Workload(plan, topology)
         self.broker = Broker(network, topology, self.trace, self._judge, plan.timeout_s)
@@ -200,23 +200,6 @@ async def _all(tasks: set[Task]) -> None:
 def run_seed(seed: int, *, echo: bool = False) -> Outcome:
     """Runs what follows from a seed."""
     return World(plan_of(seed), echo=echo).run()
-
-
-def topology_of(plan: Plan) -> Topology:
-    """Topics under their default names."""
-    topics, settings = plan.settings.topics, plan.settings
-    return Topology(
-        interactions=topics.interactions,
-        surveys=topics.surveys,
-        agent_facts=topics.agent_facts,
-        changelog=settings.changelog,
-        kpis=topics.kpis,
-        alerts=topics.alerts,
-        dead_letters=topics.dead_letters,
-        rollups=settings.rollups,
-        rollups_changelog=settings.rollups_changelog,
-        partitions=plan.partitions,
-    )
 
 
 def site_of(plan: Plan, topology: Topology, clients: SimClients) -> Site:

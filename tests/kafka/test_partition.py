@@ -81,17 +81,22 @@ def call(offset: int, **fields: Any) -> Record:
     return Record("interactions", 0, offset, b"q", json.dumps(event).encode())
 
 
-def stored(*flushes: Flush) -> StoredState:
+def store(latest: dict[bytes, bytes], flush: Flush, changelog: str = "rows") -> None:
+    """Brings the last values of a changelog's keys up to a flush."""
+    for part in (flush.rows, flush.states):
+        for record in part.get(TP(changelog, flush.partition), []):
+            assert record.key is not None
+            if record.value is None:
+                latest.pop(record.key, None)
+            else:
+                latest[record.key] = record.value
+
+
+def stored(*flushes: Flush, changelog: str = "rows") -> StoredState:
     """What a reader of the changelog would find after these flushes."""
     latest: dict[bytes, bytes] = {}
     for flush in flushes:
-        for part in (flush.rows, flush.states):
-            for record in part.get(TP("rows", flush.partition), []):
-                assert record.key is not None
-                if record.value is None:
-                    latest.pop(record.key, None)
-                else:
-                    latest[record.key] = record.value
+        store(latest, flush, changelog)
     return sort_records(latest)
 
 

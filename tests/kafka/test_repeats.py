@@ -13,13 +13,12 @@ from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
 from stream.kafka.recovery import sort_records
 from stream.kafka.topology import partition_of
 from tests.core.auditor import Auditor
 from tests.core.test_properties import plain
-from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, stage
+from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, stage, store
 
 PARTITIONS: Final = 3
 WINDOWS: Final = ("15m", "1h", "8h", "today", "2d")
@@ -56,7 +55,7 @@ class Town:
     def flush(self, number: int) -> None:
         """What has changed is stored and what was moved arrives, as one."""
         made = self.stages[number].freeze(self.now_ms)
-        self._store(made)
+        store(self.changelogs[made.partition], made)
         for place, records in made.outputs.items():
             if place.topic == "agent-facts":
                 for record in records:
@@ -72,16 +71,6 @@ class Town:
             for number in range(PARTITIONS):
                 self.consume(number)
                 self.flush(number)
-
-    def _store(self, flush: Flush) -> None:
-        latest = self.changelogs[flush.partition]
-        for part in (flush.rows, flush.states):
-            for record in part.get(TP("rows", flush.partition), []):
-                assert record.key is not None
-                if record.value is None:
-                    latest.pop(record.key, None)
-                else:
-                    latest[record.key] = record.value
 
     def _recovered(self, number: int) -> PartitionStage:
         made = stage(number, PARTITIONS, **self._options)

@@ -18,7 +18,7 @@ from stream.kafka.partition import PartitionStage
 from stream.kafka.recovery import sort_records
 from stream.kafka.rowcodec import ROW
 from tests.kafka.stored.shift import apply, opened, said
-from tests.kafka.test_partition import MINUTE_MS, NOON_MS
+from tests.kafka.test_partition import MINUTE_MS, NOON_MS, store
 
 HOUR_MS: Final = 60 * MINUTE_MS
 NAMES: Final = {
@@ -46,13 +46,7 @@ class Changelog:
 
     def store(self, flush: Flush) -> None:
         """Takes a flush in."""
-        for part in (flush.rows, flush.states):
-            for record in part.get(TP("rows", 0), []):
-                assert record.key is not None
-                if record.value is None:
-                    self.latest.pop(record.key, None)
-                else:
-                    self.latest[record.key] = record.value
+        store(self.latest, flush)
 
     def restored(self, made: PartitionStage, now_ms: int) -> PartitionStage:
         """A new stage in the place of `made`, which died."""

@@ -16,7 +16,7 @@ from stream.kafka import publication
 from stream.kafka.codec import CHECKPOINT_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import DisagreementError, StoredState, sort_records
+from stream.kafka.recovery import DisagreementError
 from stream.kafka.rollupcodec import REPORT, SHARE
 from stream.kafka.rollups import RollupStage
 from stream.kafka.topology import partition_of
@@ -76,22 +76,13 @@ def rollup(number: int, **settings: Any) -> RollupStage:
 def recovered(topic: Rollups, number: int, *flushes: Flush, **settings: Any) -> RollupStage:
     """A rollup stage after a restart."""
     made = RollupStage(stage(partitions=PARTITIONS, **settings).site, number)
-    made.restore(kept(flushes), topic.latest(number), len(topic.logs[number]))
+    made.restore(
+        stored(*flushes, changelog="rollups-changelog"),
+        topic.latest(number),
+        len(topic.logs[number]),
+    )
     made.catch_up()
     return made
-
-
-def kept(flushes: Iterable[Flush]) -> StoredState:
-    """What the rollups' changelog holds after these flushes."""
-    latest: dict[bytes, bytes] = {}
-    for flush in flushes:
-        for record in flush.states.get(TP("rollups-changelog", flush.partition), []):
-            assert record.key is not None
-            if record.value is None:
-                latest.pop(record.key, None)
-            else:
-                latest[record.key] = record.value
-    return sort_records(latest)
 
 
 def readings(flush: Flush) -> dict[str, Mapping[str, Any]]:
@@ -429,7 +420,7 @@ def test_an_alert_id_never_comes_twice_over_a_restart() -> None:
     assert len(fired) == 2
     again = RollupStage(made.site, of_queue())
     again.engine = Rollup(made.engine.rules, PARTITIONS)
-    again.restore(kept([flush]), topic.latest(of_queue()), seen)
+    again.restore(stored(flush, changelog="rollups-changelog"), topic.latest(of_queue()), seen)
     assert again.engine.verdicts.after_ms == NOON_MS + 1
 
 
