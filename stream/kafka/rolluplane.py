@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from faust.types import TP
 
-from stream.kafka.agreement import agreed_progress
+from stream.kafka.agreement import Group, agreed_progress
 from stream.kafka.delivery import Delivery
-from stream.kafka.recovery import Group, read_latest, sort_records
+from stream.kafka.recovery import read_latest, sort_records
 from stream.kafka.rollups import RollupStage
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered

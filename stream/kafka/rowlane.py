@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from faust.types import TP
 
-from stream.kafka.agreement import agreed_progress
+from stream.kafka.agreement import Group, agreed_progress
 from stream.kafka.delivery import Delivery
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import Group, read_latest, sort_records
+from stream.kafka.recovery import read_latest, sort_records
 from stream.kafka.site import Site
 from stream.kafka.stage import Recovered
 from stream.kafka.topology import ROWS
