@@ -78,6 +78,32 @@ class Rollup(Board[Part]):
         """The oldest as-of among the sources; at least one has to have reported."""
         return min(report.as_of_ms for report in self.reports.values())
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every source has come to the end of a replay."""
+        return self.is_complete and all(report.settled for report in self.reports.values())
+
+    @property
+    def lacks_minutes(self) -> bool:
+        """Whether a source ahead of now has forgotten minutes that a window still needs.
+
+        So it is after a restart in a replay, until now has come to that source's instant.
+        """
+        now_ms = self.now_ms or 0
+        first = min((window.span(now_ms)[0] for window in self.rules.windows), default=0)
+        return not self.is_settled and any(
+            report.as_of_ms > now_ms and report.kept_from > first
+            for report in self.reports.values()
+        )
+
+    def begin_judging(self) -> None:
+        """From now on verdicts are given, but for windows that reach back before what was kept."""
+        for report in self.reports.values():
+            self.note_forgotten(report.kept_from, self.now_ms or 0)
+        super().begin_judging()
+        if self.is_settled and self.now_ms is not None:
+            self.tick(self.now_ms)  # nothing comes after it
+
     def absorb(self, batch: Batch) -> None:
         """Makes a source's new state visible, whatever its predecessors were."""
         report = batch.report
@@ -101,7 +127,7 @@ class Rollup(Board[Part]):
                 while queue and queue[0].report.as_of_ms <= now_ms:
                     self.absorb(queue.popleft())
             self.tick(now_ms)
-            if all(report.settled for report in self.reports.values()):
+            if self.is_settled:
                 self.settle()
 
     def roll(self, wall_ms: int) -> None:

@@ -57,8 +57,9 @@ class RollupStage:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every source has reported, and none is in the middle of a change."""
-        return self.engine.is_complete and not self._awaited
+        """Whether every source has reported, none is in the middle of a change or too far on."""
+        too_far_on = self.site.settings.time == "replay" and self.engine.lacks_minutes
+        return self.engine.is_complete and not self._awaited and not too_far_on
 
     def catch_up(self) -> None:
         """Begins readings and verdicts, as soon as every source has reported."""
@@ -92,8 +93,6 @@ class RollupStage:
             self._restore_source(report)
         if self.engine.is_complete:  # or readings would claim an instant beyond their windows
             self.engine.tick(self.engine.as_of_ms)
-            for source in self.engine.reports.values():
-                self.engine.note_forgotten(source.kept_from, self.engine.now_ms or 0)
         self.engine.readings.assume_all_shown()
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:

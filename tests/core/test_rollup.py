@@ -204,3 +204,16 @@ def test_a_replay_does_not_wait_for_a_source_that_is_through() -> None:
             rollup.wait_for_others(batch(number, parts[number], **end))
     assert rollup.now_ms == START + 10 * MINUTE
     assert rollup.readings.settling
+
+
+def test_a_replay_that_ends_while_it_waits_for_minutes_says_since_when_it_is_complete() -> None:
+    """After a restart a slow source may never come as far as one that has forgotten them."""
+    parts, rollup = sources(), Rollup(rules(SHARED), SOURCES)
+    kept_from = START // MINUTE
+    rollup.absorb(batch(0, parts[0], as_of_ms=START + 9**9, settled=True, kept_from=kept_from))
+    rollup.absorb(batch(1, parts[1], as_of_ms=START + 1, settled=True))
+    for settled in (False, True):
+        rollup.wait_for_others(batch(2, parts[2], as_of_ms=START + settled, settled=settled))
+        assert rollup.lacks_minutes is not settled
+    rollup.begin_judging()
+    assert rollup.readings.complete_from["handled"] == kept_from

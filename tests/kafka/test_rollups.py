@@ -459,14 +459,32 @@ def test_shares_of_forgotten_minutes_are_deleted_in_the_flush_that_deletes_their
     assert len(deleted) == len(set(deleted)) > 0
 
 
-def test_what_a_source_far_ahead_has_forgotten_is_not_taken_for_nothing() -> None:
-    """A replay's partitions are read at different speeds; after a restart its minutes are gone."""
+def far_apart(time: str) -> tuple[list[PartitionStage], Rollups, RollupStage]:
+    """After a restart: one source has gone two hours on, and forgotten the other's minutes."""
     parts, topic = sources(windows=["15m"]), Rollups()
     for number, part in enumerate(parts):
         part.apply("interactions", [contact(1, agents()[number])])
     told(parts, topic)
-    topic.take(parts[0].freeze(NOON_MS + 2 * 60 * MINUTE_MS))
-    made = recovered(topic, of_queue(), windows=["15m"])
+    topic.take(parts[0].freeze(NOON_MS + 120 * MINUTE_MS))
+    return parts, topic, recovered(topic, of_queue(), windows=["15m"], time=time)
+
+
+def test_what_a_source_far_ahead_has_forgotten_is_not_taken_for_nothing() -> None:
+    """The figures say since when they are complete."""
+    _, _, made = far_apart("live")
     (reading,) = made.engine.read_all("queue", "15m")
     assert {figure.value for figure in reading.figures} == {None}
     assert dict(reading.complete_from)["handled"] == (NOON_MS // MINUTE_MS) + 120 - 75
+
+
+def test_a_replay_shows_nothing_until_its_windows_are_whole_again() -> None:
+    """Its partitions are read at different speeds; the slow one comes to where the other was."""
+    parts, topic, made = far_apart("replay")
+    shown = []
+    for minute in (30, 59, 61, 120):
+        seen = len(topic.logs[of_queue()])
+        topic.take(parts[1].freeze(NOON_MS + minute * MINUTE_MS))
+        made.apply("rollups", topic.logs[of_queue()][seen:])
+        shown.append((made.is_complete, made.engine.verdicts.open))
+    assert shown == [(False, False), (False, False), (True, True), (True, True)]
+    assert made.engine.now_ms == NOON_MS + 120 * MINUTE_MS
