@@ -12,10 +12,11 @@ from typing import Generic
 import numpy as np
 
 from stream.core.alerts import AlertState
+from stream.core.arrays import Ints
 from stream.core.buckets import OUTSIDE, Buckets
 from stream.core.kpis import CATALOGUE, ScopeKind
 from stream.core.readings import Reading, ReadingKey, Readings
-from stream.core.rows import UNPLACED, D, Ints, RowKey, RowStore
+from stream.core.rows import UNPLACED, D, Evicted, RowStore
 from stream.core.rules import Rules
 from stream.core.scopes import IdsOf, ScopeTable
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
@@ -43,7 +44,6 @@ class Board(Generic[D]):
         self.kept_from = self._swept = 0
         self._retention = retention_minutes(rules.windows)
         self._incomplete: set[tuple[int, int]] = set()
-        self._known_dims: set[int] = set()
         self._announcements: list[Announcement] = []
 
     @property
@@ -112,47 +112,46 @@ class Board(Generic[D]):
         readings = self.readings.read(kind, index, slots, self.buckets, self.now_ms)
         return [reading for reading in readings if not reading.empty]
 
-    def _forget(self, keys: list[RowKey[D]], rows: list[int]) -> None:
-        """Called with the rows of forgotten minutes, and with their keys."""
+    def _forget(self, evicted: Evicted[D]) -> None:
+        """Called with the rows of forgotten minutes."""
 
-    def _introduce(self, rows: list[int]) -> None:
+    def _introduce(self) -> None:
         """Tells the tables whom new dimensions count for."""
-        store = self.rows
-        for index in np.unique(store.dims_index[rows]).tolist():
-            if index not in self._known_dims:
-                dims = store.dims[index]
-                assert dims is not None, "a live row's dimensions are interned"
-                self._known_dims.add(index)
-                self._join(index, dims)
+        for index in self.rows.take_new_dims():
+            dims = self.rows.dims[index]
+            assert dims is not None, "a live row's dimensions are interned"
+            self._join(index, dims)
+
+    def _count(self, rows: Ints, change: Ints) -> None:
+        """Adds to the sums of rows, each given once, and of all that they count for."""
+        self._introduce()
+        self.rows.add(rows, change)
+        buckets, dims = self._buckets_of(rows), self.rows.dims_index[rows]
+        for bucket in np.unique(buckets[buckets != OUTSIDE]).tolist():
+            there = buckets == bucket
+            for table in self.tables.values():
+                table.move(change[there], dims[there], OUTSIDE, bucket, 0)
+                table.touch(dims[there], self.buckets.masks[bucket])
 
     def _join(self, index: int, dims: D) -> None:
         for table in self.tables.values():
             table.join(index, dims)
 
-    def _touch(self, rows: Ints, buckets: Ints) -> None:
-        dims = self.rows.dims_index[rows]
-        for bucket in np.unique(buckets[buckets != OUTSIDE]).tolist():
-            of_bucket = np.unique(dims[buckets == bucket])
-            for table in self.tables.values():
-                table.touch(of_bucket, self.buckets.masks[bucket])
-
-    def _buckets_of(self, rows: list[int]) -> Ints:
+    def _buckets_of(self, rows: Ints) -> Ints:
         """Each row's bucket; panes seen for the first time are placed."""
-        panes = self.rows.panes
-        found: dict[int, int] = {}
-        minutes = self.rows.minute[rows].tolist()
-        for minute in set(minutes):
-            pane = panes[minute]
+        minutes, where = np.unique(self.rows.minute[rows], return_inverse=True)
+        panes = [self.rows.panes[minute] for minute in minutes.tolist()]
+        for pane in panes:
             if pane.bucket == UNPLACED:
                 self.buckets.place(pane)
-            found[minute] = pane.bucket
         self._size_tables()
-        return np.array([found[minute] for minute in minutes], dtype=np.int64)
+        found: Ints = np.array([pane.bucket for pane in panes], dtype=np.int64)[where]
+        return found
 
     def _roll(self, now_ms: int) -> None:
         """Moves the minutes that passed an edge of a window; renews what is complete again."""
         for source, target, panes in self.buckets.advance(now_ms, self.rows.panes):
-            self._move(source, target, [row for pane in panes for row in pane.rows])
+            self._move(source, target, np.concatenate([pane.rows for pane in panes]))
         self.buckets.tidy()
         for first, window in list(self._incomplete):
             if first <= self.buckets.spans[window][0]:
@@ -160,10 +159,10 @@ class Board(Generic[D]):
                 for table in self.tables.values():
                     table.renew(list(table.slots.values()), np.uint64(1 << window))
 
-    def _move(self, source: int, target: int, rows: list[int]) -> None:
+    def _move(self, source: int, target: int, rows: Ints) -> None:
         self._size_tables()
         store, masks = self.rows, self.buckets.masks
-        measures, dims = store.measures[rows], store.dims_index[rows]
+        measures, dims = store.measures(rows), store.dims_index[rows]
         for table in self.tables.values():
             table.move(measures, dims, source, target, masks[source] ^ masks[target])
 
@@ -183,14 +182,13 @@ class Board(Generic[D]):
             old = [minute for minute in panes if minute < horizon]
         if not old:
             return
-        rows = [row for minute in old for row in panes[minute].rows]
         for minute in old:
             self.buckets.forget(panes[minute])
         if "agent" in self.tables:
             self.tables["agent"].forget_teams(horizon * MINUTE_MS)
-        keys, orphans = self.rows.evict(old)
-        self._forget(keys, rows)
-        for index in orphans:
+        evicted = self.rows.evict(old)
+        self._forget(evicted)
+        for index in evicted.orphans:
             self._leave(index)
 
     def _leave(self, index: int) -> None:
@@ -200,5 +198,4 @@ class Board(Generic[D]):
                 self.readings.forget(table, slot)
                 self.verdicts.forget(table, slot)
                 table.free(slot)
-        self._known_dims.discard(index)
         self.rows.release_dims(index)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream.core.arrays import Digests, Ints, unique
 from stream.core.board import Board
-from stream.core.buckets import OUTSIDE
-from stream.core.events import Event, event_time_ms, kind_of
+from stream.core.columns import contributions_of, digests_of, dims_of, times_of
+from stream.core.dims import Dims, lasting
+from stream.core.events import Event
 from stream.core.kpis import kpis_over
-from stream.core.measures import COLUMNS, contribute
-from stream.core.rows import Dims, Ints, RowKey, dims_of, event_digest
+from stream.core.rows import Evicted, RowKey, StoredRows
 from stream.core.rules import Rules
 from stream.core.scopes import scope_ids
 from stream.core.shares import Shares
@@ -47,13 +48,13 @@ class Engine(Board[Dims]):
         super().__init__(rules, whom)
         self.shares = Shares(self.rows, rules.shared_kinds, rules.queue_teams)
         self.unattributed = 0
-        self._changed_rows: set[int] = set()
+        self._changed_rows: list[Ints] = []
         self._evicted: list[RowKey[Dims]] = []
 
     @property
     def is_dirty(self) -> bool:
         """Whether there is state that was not taken yet."""
-        return bool(self._changed_rows or self._evicted or self._announcements)
+        return bool(len(unique(self._changed_rows)) or self._evicted or self._announcements)
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """Counts a block of events, each at most once ever, whatever was applied before.
@@ -61,41 +62,25 @@ class Engine(Board[Dims]):
         Whether an event is a repeat is asked before whether it is late: a repeat of an accepted
         event is one, however old.
         """
-        entries: list[int] = []
-        touched: list[int] = []
-        sizes: list[int] = []
-        refused: list[tuple[int, str]] = []
-        duplicates = 0
-        low, high = self._accepted_span()
-        rows, thresholds = self.rows, self.rules.thresholds
-        for position, event in enumerate(events):
-            at_ms = event_time_ms(event)
-            minute = at_ms // MINUTE_MS
-            digest = event_digest(kind_of(event), event.event_id)
-            if rows.knows(minute, digest):
-                duplicates += 1
-            elif minute < low:
-                refused.append((position, LATE))
-            elif at_ms > high:
-                refused.append((position, EARLY))
-            else:
-                self.unattributed += event.agent_id is None
-                touched.append(rows.absorb(minute, dims_of(event), digest, at_ms))
-                before = len(entries)
-                contribute(event, thresholds, entries)
-                sizes.append((len(entries) - before) // 2)
-        self._add(touched, sizes, entries)
-        return Applied(len(touched), duplicates, refused)
+        at_ms, digests = times_of(events), digests_of(events)
+        minutes = at_ms // MINUTE_MS
+        accepted, refused = self._admit(at_ms, minutes, digests)
+        duplicates = len(events) - len(accepted) - len(refused)
+        if accepted:
+            if len(accepted) < len(events):
+                events = [events[position] for position in accepted]
+            self._add(events, at_ms[accepted], minutes[accepted], digests[accepted])
+        self.rows.tidy()
+        return Applied(len(accepted), duplicates, refused)
 
-    def restore_rows(self, rows: Iterable[tuple[RowKey[Dims], int, bytes]], measures: Ints) -> None:
-        """Takes in stored rows, with their measures in the same order. Before the first tick."""
-        places = [self.rows.load(key, latest_ms, ids) for key, latest_ms, ids in rows]
-        if places:
-            self.rows.measures[places] = measures
-            self._introduce(places)
-            self._buckets_of(places)
-            self.shares.touch(np.array(places, dtype=np.int64))
-            self.readings.assume_all_shown()
+    def restore_rows(self, stored: StoredRows[Dims]) -> None:
+        """Takes in stored rows. Before the first tick."""
+        rows = self.rows.load(stored)
+        self._introduce()
+        self._buckets_of(rows)
+        self._note_teams(rows, stored.latest_ms)
+        self.shares.touch(rows)
+        self.readings.assume_all_shown()
 
     def note_new_measures(self, since_ms: Mapping[str, int]) -> None:
         """Leaves KPIs empty where a window begins before all their measures were counted.
@@ -109,9 +94,8 @@ class Engine(Board[Dims]):
 
     def take_rows(self) -> tuple[Ints, list[RowKey[Dims]]]:
         """The rows changed since the last call, and the keys of those forgotten."""
-        changed = np.array(sorted(self._changed_rows), dtype=np.int64)
-        evicted, self._evicted = self._evicted, []
-        self._changed_rows = set()
+        changed, evicted = unique(self._changed_rows), self._evicted
+        self._changed_rows, self._evicted = [], []
         return changed, evicted
 
     def _accepted_span(self) -> tuple[int, float]:
@@ -122,48 +106,59 @@ class Engine(Board[Dims]):
         latest = float("inf") if skew is None else self.now_ms + skew
         return ceil_minute(self.now_ms) - self._retention, latest
 
-    def _add(self, touched: list[int], sizes: list[int], entries: list[int]) -> None:
-        """Adds a block's contributions to rows and sums, all at once."""
-        if not touched:
-            return
-        store = self.rows
-        self._changed_rows.update(touched)
-        self._introduce(touched)
-        pairs = np.array(entries, dtype=np.int64).reshape(-1, 2)
-        column, value = pairs[:, 0], pairs[:, 1]
-        rows = np.repeat(np.array(touched, dtype=np.int64), sizes)
-        np.add.at(store.measures.reshape(-1), rows * COLUMNS + column, value)
-        buckets = self._buckets_of(touched)
-        bucket = np.repeat(buckets, sizes)
-        inside = bucket != OUTSIDE
-        dims = store.dims_index[rows]
-        for table in self.tables.values():
-            table.add(bucket[inside], dims[inside], column[inside], value[inside])
-        self._touch(np.array(touched, dtype=np.int64), buckets)
-        self.shares.touch(np.array(touched, dtype=np.int64))
+    def _admit(
+        self, at_ms: Ints, minutes: Ints, digests: Digests
+    ) -> tuple[list[int], list[tuple[int, str]]]:
+        """The positions of the events that count, and those that are refused, with the reason."""
+        accepted: list[int] = []
+        refused: list[tuple[int, str]] = []
+        low, high = self._accepted_span()
+        outside = (minutes < low) | (at_ms > high)
+        seen_in: dict[int, set[int]] = {}
+        columns = zip(minutes.tolist(), digests.tolist(), outside.tolist(), strict=True)
+        for position, (minute, digest, is_outside) in enumerate(columns):
+            seen = seen_in.get(minute)
+            if seen is None:
+                seen = seen_in[minute] = self.rows.ids_in(minute)
+            if digest in seen:
+                continue
+            if is_outside:
+                refused.append((position, LATE if minute < low else EARLY))
+            else:
+                seen.add(digest)
+                accepted.append(position)
+        return accepted, refused
 
-    def _introduce(self, rows: list[int]) -> None:
-        """Also where agents were last seen."""
-        super()._introduce(rows)
-        store, agents = self.rows, self.tables.get("agent")
-        if agents is None:
-            return
-        for row in set(rows):
-            index = int(store.dims_index[row])
-            dims = store.dims[index]
-            assert dims is not None, "a live row's dimensions are interned"
-            if dims.team is not None and dims.agent is not None:
-                agents.note_team(index, dims.team, int(store.latest_ms[row]))
+    def _add(self, events: Sequence[Event], at_ms: Ints, minutes: Ints, digests: Digests) -> None:
+        """Adds what a block contributes to rows and sums, all at once."""
+        named = dims_of(events)
+        self.unattributed += sum(dims[0] is None for dims in named)
+        dims = self.rows.numbers(named, lasting)
+        absorbed = self.rows.absorb(minutes, dims, digests, at_ms)
+        self._count(absorbed.rows, absorbed.sums(contributions_of(events, self.rules.thresholds)))
+        self._note_teams(absorbed.rows, self.rows.latest_ms[absorbed.rows])
+        self._changed_rows.append(absorbed.rows)
+        self.shares.touch(absorbed.rows)
+
+    def _note_teams(self, rows: Ints, latest_ms: Ints) -> None:
+        """Where agents were last seen."""
+        if "agent" in self.tables:
+            self.tables["agent"].note_teams(self.rows.dims_index[rows], latest_ms)
 
     def _join(self, index: int, dims: Dims) -> None:
         super()._join(index, dims)
         self.shares.join(index, dims)
+        if "agent" in self.tables:
+            self.tables["agent"].teams.join(index, dims.team)
 
     def _leave(self, index: int) -> None:
         self.shares.leave(index)
+        if "agent" in self.tables:
+            self.tables["agent"].teams.leave(index)
         super()._leave(index)
 
-    def _forget(self, keys: list[RowKey[Dims]], rows: list[int]) -> None:
-        self._changed_rows.difference_update(rows)
-        self._evicted += keys
-        self.shares.forget(np.array(rows, dtype=np.int64))
+    def _forget(self, evicted: Evicted[Dims]) -> None:
+        changed = unique(self._changed_rows)
+        self._changed_rows = [changed[~np.isin(changed, evicted.rows)]]
+        self._evicted += evicted.keys
+        self.shares.forget(evicted.rows)

@@ -1,10 +1,11 @@
-"""The additive measures: what one event contributes to the row it belongs to.
+"""The additive measures: what events contribute to the rows they belong to.
 
 Every measure is an integer and additive (counts; milliseconds; points), so that sums are exact,
 mergeable in any order and free of drift when a window lets go of a minute. They stand in three
 groups of columns. *Work* counts for every scope the event names. *Service* (what callers met)
 counts inbound contacts only, once for every leg, for the queue; and once for first legs, for the
-scopes above the queue. Definitions: `kpis.py`, which divides them at read time.
+scopes above the queue. What an event adds: `contributions.py`. Definitions: `kpis.py`, which
+divides them at read time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-
-from stream.core.events import Event, Interaction, Survey
 
 WORK: Final = (
     "legs",
@@ -58,34 +57,6 @@ WORK_COLUMNS: Final = len(WORK)
 COLUMNS: Final = len(MEASURES)
 
 _THRESHOLD_MEASURES: Final = {"abandoned_short": 1, "answered_in_time": 0}
-_OFFERED: Final = frozenset({"handled", "abandoned", "callback", "voicemail", "overflowed"})
-_LEG: Final = WORK_COLUMNS
-_FIRST_LEG: Final = WORK_COLUMNS + len(SERVICE)
-
-(
-    _LEGS,
-    _HANDLED,
-    _TALKED,
-    _HANDLE_MS,
-    _TALK_MS,
-    _HOLD_KNOWN,
-    _HOLD_MS,
-    _HELD,
-    _WRAP_KNOWN,
-    _WRAP_MS,
-    _TRANSFERRED,
-    _RESOLVED_KNOWN,
-    _RESOLVED,
-    _SURVEYS,
-    _CSAT_ANSWERED,
-    _CSAT_SATISFIED,
-    _CSAT_POINTS,
-    _NPS_ANSWERED,
-    _NPS_PROMOTERS,
-    _NPS_DETRACTORS,
-    _CES_ANSWERED,
-    _CES_POINTS,
-) = range(WORK_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,69 +102,3 @@ def _measure_id(name: str, thresholds: Thresholds) -> str:
 
 def _milliseconds(threshold: Threshold, which: int) -> int:
     return threshold.short_abandon_ms if which else threshold.answer_ms
-
-
-def contribute(event: Event, thresholds: Thresholds, entries: list[int]) -> None:
-    """Appends the event's contributions to `entries`, flat: a column, its value, and so on."""
-    if type(event) is Interaction:
-        _contribute_work(event, entries)
-        if event.direction == "inbound" or event.direction is None:
-            _contribute_service(event, thresholds.of(event.queue), entries)
-    else:
-        _contribute_survey(event, entries)  # type: ignore[arg-type]
-
-
-def _contribute_work(event: Interaction, entries: list[int]) -> None:
-    if event.resolved is not None:
-        entries += (_RESOLVED_KNOWN, 1, _RESOLVED, 1) if event.resolved else (_RESOLVED_KNOWN, 1)
-    if event.outcome != "handled":
-        entries += (_LEGS, 1)
-        return
-    hold, wrap, talk = event.hold_ms, event.wrap_ms, event.talk_ms
-    if talk is None:
-        entries += (_LEGS, 1, _HANDLED, 1)
-    else:
-        handle = talk + (hold or 0) + (wrap or 0)
-        entries += (_LEGS, 1, _HANDLED, 1, _TALKED, 1, _HANDLE_MS, handle, _TALK_MS, talk)
-    if hold is not None:
-        entries += (_HOLD_KNOWN, 1, _HOLD_MS, hold, _HELD, 1) if hold else (_HOLD_KNOWN, 1)
-    if wrap is not None:
-        entries += (_WRAP_KNOWN, 1, _WRAP_MS, wrap)
-    if event.transferred_by == "agent":
-        entries += (_TRANSFERRED, 1)
-
-
-def _contribute_service(event: Interaction, threshold: Threshold, entries: list[int]) -> None:
-    outcome, wait = event.outcome, event.wait_ms
-    if outcome not in _OFFERED:
-        return
-    first_leg = event.leg == 1 or event.leg is None
-    for base in (_LEG, _FIRST_LEG) if first_leg else (_LEG,):
-        entries += (base, 1)
-        if outcome == "handled":
-            if wait is not None:
-                entries += (base + 4, 1, base + 5, wait)
-                if wait <= threshold.answer_ms:
-                    entries += (base + 6, 1)
-        elif outcome == "abandoned":
-            entries += (base + 1, 1)
-            if wait is not None:
-                entries += (base + 2, 1)
-                if wait <= threshold.short_abandon_ms:
-                    entries += (base + 3, 1)
-
-
-def _contribute_survey(event: Survey, entries: list[int]) -> None:
-    entries += (_SURVEYS, 1)
-    if event.csat is not None:
-        entries += (_CSAT_ANSWERED, 1, _CSAT_POINTS, event.csat)
-        if event.csat >= 4:  # noqa: PLR2004 - top two of five boxes
-            entries += (_CSAT_SATISFIED, 1)
-    if event.nps is not None:
-        entries += (_NPS_ANSWERED, 1)
-        if event.nps >= 9:  # noqa: PLR2004 - promoters are 9 and 10
-            entries += (_NPS_PROMOTERS, 1)
-        elif event.nps <= 6:  # noqa: PLR2004 - detractors are 0 to 6
-            entries += (_NPS_DETRACTORS, 1)
-    if event.ces is not None:
-        entries += (_CES_ANSWERED, 1, _CES_POINTS, event.ces)

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.arrays import Ints, grown
 from stream.core.buckets import Buckets
 from stream.core.goals import Judgement
 from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of, ratio
-from stream.core.rows import Ints, grown
 from stream.core.scopes import EVERY_WINDOW, Masks, ScopeTable
 from stream.core.verdicts import Verdicts
 from stream.core.windows import MINUTE_MS, Window

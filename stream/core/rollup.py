@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream.core.arrays import Ints
 from stream.core.board import Board
-from stream.core.buckets import OUTSIDE
 from stream.core.kpis import ScopeKind
-from stream.core.rows import Ints, RowKey
 from stream.core.rules import Rules
 from stream.core.scopes import EVERY_WINDOW, IdsOf
 from stream.core.shares import SharePlace
@@ -113,8 +112,7 @@ class Rollup(Board[Part]):
                 self.complete_from(kpi, minute)
         kept = [i for i, place in enumerate(batch.places) if place.minute >= self._swept]
         if kept:
-            rows = [self._row(report.source, batch.places[i]) for i in kept]
-            self._replace(rows, batch.sums[kept])
+            self._replace(report.source, [batch.places[i] for i in kept], batch.sums[kept])
 
     def wait_for_others(self, batch: Batch) -> None:
         """Makes states visible instant by instant, each once every source has come to it.
@@ -161,23 +159,14 @@ class Rollup(Board[Part]):
                 return None
         return now_ms
 
-    def _row(self, source: int, place: SharePlace) -> int:
-        part = Part(source, *place.scope)
-        row = self.rows.find(place.minute, part)
-        return self.rows.open(RowKey(place.minute, 0, part)) if row is None else row
-
-    def _replace(self, rows: list[int], sums: Ints) -> None:
-        """Puts new absolute sums in place of old ones; each row at most once."""
-        store = self.rows
-        change = sums - store.measures[rows]
-        store.measures[rows] = sums
-        self._introduce(rows)
-        buckets, dims = self._buckets_of(rows), store.dims_index[rows]
-        for bucket in np.unique(buckets[buckets != OUTSIDE]).tolist():
-            there = buckets == bucket
-            for table in self.tables.values():
-                table.move(change[there], dims[there], OUTSIDE, bucket, 0)
-        self._touch(np.array(rows, dtype=np.int64), buckets)
+    def _replace(self, source: int, places: list[SharePlace], sums: Ints) -> None:
+        """Puts new absolute sums in place of old ones; each place at most once."""
+        minutes = np.array([place.minute for place in places], dtype=np.int64)
+        order = np.argsort(minutes, kind="stable")
+        parts = [Part(source, *places[at].scope) for at in order.tolist()]
+        rows = self.rows.rows_of(minutes[order], self.rows.numbers(parts))
+        self._count(rows, sums[order] - self.rows.measures(rows))
+        self.rows.tidy()
 
 
 def _ids_of(kind: ScopeKind) -> IdsOf:

@@ -4,74 +4,44 @@ A row stands for one minute of one combination of dimensions (agent, site, team,
 campaign, product, reason). Its value is the sums of its measures and the ids of the events it
 has absorbed, which makes applying an event idempotent: a producer's duplicate, a replay after a
 crash and a replay after a rebalance are one case. A duplicate carries the same time, hence the
-same minute, so ids are looked up minute by minute. Columns are numpy arrays: one event touches
-Python objects once, and everything else is done for a whole block.
+same minute, so ids are looked up minute by minute.
+
+Rows are places in numpy arrays, and whole blocks pass at a time. There are millions of them, so
+that sums are 32 bits wide until one does not fit, and a row's first id has its place in an array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.events import Event, Kind
+from stream.core.arrays import Digests, Ints, Narrow, grown, runs
+from stream.core.athand import AtHand, Minute
 from stream.core.measures import COLUMNS
 from stream.core.numbers import Numbers
+from stream.core.rowids import RowIds
 
-Ints = npt.NDArray[np.int64]
-
-ID_BYTES: Final = 8
 SEGMENT_IDS_MAX: Final = 4_096
 UNPLACED: Final = -1
 _FIRST_CAPACITY: Final = 1_024
-_KIND_KEYS: Final[dict[Kind, bytes]] = {"interaction": b"interaction", "survey": b"survey"}
-
-
-class Dims(NamedTuple):
-    """The dimensions of a row, as the event named them; `None` where it did not."""
-
-    agent: str | None
-    site: str | None
-    team: str | None
-    queue: str | None
-    channel: str | None
-    campaign: str | None
-    product: str | None
-    reason: str | None
-
-
-def dims_of(event: Event) -> Dims:
-    """The dimensions that `event` names."""
-    return Dims(
-        event.agent_id,
-        event.site_id,
-        event.team_id,
-        event.queue,
-        event.channel,
-        event.campaign,
-        event.product,
-        event.reason,
-    )
-
-
-def event_digest(kind: Kind, event_id: str) -> bytes:
-    """Eight bytes that stand for (kind, event_id); never Python's `hash()`, which is salted."""
-    return blake2b(event_id.encode(), digest_size=ID_BYTES, key=_KIND_KEYS[kind]).digest()
+_MINUTE_BITS: Final = 32
+_DIMS_MASK: Final = (1 << _MINUTE_BITS) - 1
+_NARROW_MAX: Final = np.iinfo(np.int32).max
+_BY_ROW: Final = ("_measures", "dims_index", "minute", "segment", "latest_ms")
 
 
 @dataclass(slots=True)
 class Pane:
-    """One minute: its rows, the open row of each combination, and the ids absorbed in it."""
+    """One minute and its rows."""
 
     minute: int
     bucket: int = UNPLACED
-    rows: list[int] = field(default_factory=list)
-    open_rows: dict[int, int] = field(default_factory=dict)
-    ids: set[bytes] = field(default_factory=set)
+    rows: array[int] = field(default_factory=lambda: array("i"))
 
 
 D = TypeVar("D")
@@ -85,24 +55,39 @@ class RowKey(NamedTuple, Generic[D]):
     dims: D
 
 
-def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[Any]:
-    """A copy of `array` with `capacity` places along `axis`, the new ones zero."""
-    shape = list(array.shape)
-    shape[axis] = capacity
-    bigger = np.zeros(shape, dtype=array.dtype)
-    bigger[tuple(slice(0, n) for n in array.shape)] = array
-    return bigger
+class StoredRows(NamedTuple, Generic[D]):
+    """Rows as they were stored, side by side; `ids`: each row's, `ID_BYTES` for one."""
+
+    minute: Ints
+    segment: Ints
+    dims: Sequence[D]
+    latest_ms: Ints
+    ids: Sequence[bytes]
+    measures: Ints
 
 
-def summed(keys: Ints, rows: Ints) -> tuple[Ints, Ints]:
-    """The rows summed by key: each key once, since fancy `+=` counts a repeat once."""
-    if len(keys) == 1:
-        return keys, rows
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    sums: Ints = np.add.reduceat(rows[order], starts, axis=0)
-    return ordered[starts], sums
+class Absorbed(NamedTuple):
+    """Where a block went: `order` brings its events into runs, one for each of `rows`."""
+
+    rows: Ints
+    order: Ints
+    starts: Ints
+
+    def sums(self, values: Ints) -> Ints:
+        """The events' values added up for each of `rows`: [row, column]."""
+        ordered = values[self.order]
+        if len(self.starts) == len(ordered):
+            return ordered
+        found: Ints = np.add.reduceat(ordered, self.starts, axis=0)
+        return found
+
+
+class Evicted(NamedTuple, Generic[D]):
+    """Forgotten rows, their keys, and the dimensions that no row has any more."""
+
+    rows: Ints
+    keys: list[RowKey[D]]
+    orphans: list[int]
 
 
 class RowStore(Generic[D]):
@@ -111,69 +96,117 @@ class RowStore(Generic[D]):
     def __init__(self) -> None:
         """An empty store."""
         self.panes: dict[int, Pane] = {}
-        self.measures: Ints = np.zeros((_FIRST_CAPACITY, COLUMNS), dtype=np.int64)
-        self.dims_index: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self.minute: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self.segment: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self.dims_index: Narrow = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
+        self.minute: Narrow = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
+        self.segment: npt.NDArray[np.uint16] = np.zeros(_FIRST_CAPACITY, dtype=np.uint16)
         self.latest_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self.ids: list[bytearray] = []
-        self._free_rows: list[int] = []
+        self._measures: npt.NDArray[Any] = np.zeros((_FIRST_CAPACITY, COLUMNS), dtype=np.int32)
+        self._ids = RowIds(_FIRST_CAPACITY)
+        self._free_rows: array[int] = array("i")
+        self._at_hand = AtHand(self._minute_of)
         self._numbers: Numbers[D] = Numbers()
+        self._rows_of_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._new_dims: list[int] = []
         self.dims = self._numbers.names
 
     def __len__(self) -> int:
         """How many rows there are."""
-        return len(self.ids) - len(self._free_rows)
+        return len(self._ids) - len(self._free_rows)
 
-    def knows(self, minute: int, digest: bytes) -> bool:
-        """Whether an event with this digest was absorbed in `minute`."""
-        pane = self.panes.get(minute)
-        return pane is not None and digest in pane.ids
+    def numbers(self, dims: Sequence[D], lasting: Callable[[D], D] = lambda dims: dims) -> Ints:
+        """The numbers of combinations of dimensions, to be given to rows at once.
 
-    def find(self, minute: int, dims: D) -> int | None:
-        """The open row of a minute and dimensions."""
-        pane, index = self.panes.get(minute), self._numbers.of.get(dims)
-        return None if pane is None or index is None else pane.open_rows.get(index)
+        `lasting` is what is kept of a new one.
+        """
+        found = list(map(self._numbers.of.get, dims))
+        for at in [at for at, number in enumerate(found) if number is None]:
+            found[at] = self._number(lasting(dims[at]))
+        return np.array(found, dtype=np.int64)
 
-    def absorb(self, minute: int, dims: D, digest: bytes, at_ms: int) -> int:
-        """Notes the event's id in its row, which it opens where needed, and returns the row."""
-        pane = self.panes.get(minute)
-        if pane is None:
-            pane = self.panes[minute] = Pane(minute)
-        index = self._numbers.of.get(dims)
-        row = None if index is None else pane.open_rows.get(index)
-        if row is None:
-            row = self.open(RowKey(minute, 0, dims))
-        elif len(self.ids[row]) >= SEGMENT_IDS_MAX * ID_BYTES:
-            row = self.open(RowKey(minute, int(self.segment[row]) + 1, dims))
-        pane.ids.add(digest)
-        self.ids[row] += digest
-        if at_ms > self.latest_ms[row]:  # noqa: PLR1730 - max() would store for every event
-            self.latest_ms[row] = at_ms
-        return row
+    def take_new_dims(self) -> list[int]:
+        """The numbers given since the last call."""
+        new, self._new_dims = self._new_dims, []
+        return new
 
-    def open(self, key: RowKey[D]) -> int:
-        """A new, empty row for `key`, from now on the open one of its minute and dimensions."""
-        index = self._numbers.hold(key.dims)
-        row = self._free_rows.pop() if self._free_rows else self._extend()
-        pane = self.panes.setdefault(key.minute, Pane(key.minute))
-        pane.rows.append(row)
-        previous = pane.open_rows.get(index)
-        if previous is None or self.segment[previous] < key.segment:
-            pane.open_rows[index] = row
-        self.dims_index[row] = index
-        self.minute[row] = key.minute
-        self.segment[row] = key.segment
-        return row
+    def ids_in(self, minute: int) -> set[int]:
+        """The ids absorbed in a minute; until `tidy`, the caller adds those that it absorbs."""
+        return self._at_hand.get(minute).ids
 
-    def load(self, key: RowKey[D], latest_ms: int, ids: bytes) -> int:
-        """A row as it was stored; the caller fills in its measures."""
-        row = self.open(key)
-        self.ids[row] += ids
-        self.latest_ms[row] = latest_ms
-        seen = self.panes[key.minute].ids
-        seen.update(ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES))
-        return row
+    def tidy(self) -> None:
+        """Once a block is through: lets minutes go that were not used for long."""
+        self._at_hand.tidy()
+
+    def absorb(self, minutes: Ints, dims: Ints, ids: Digests, at_ms: Ints) -> Absorbed:
+        """Notes a block of events in their rows, which it opens where needed."""
+        keys = minutes << _MINUTE_BITS | dims
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        starts = runs(ordered)
+        rows = self.rows_of(ordered[starts] >> _MINUTE_BITS, ordered[starts] & _DIMS_MASK)
+        sizes = np.diff(starts, append=len(ordered))
+        if (self._ids.held[rows] + sizes > SEGMENT_IDS_MAX).any():
+            rows, starts, sizes = self._spread(rows, starts, sizes)
+        self._ids.note(rows, starts, sizes, ids[order])
+        latest = np.maximum.reduceat(at_ms[order], starts)
+        self.latest_ms[rows] = np.maximum(self.latest_ms[rows], latest)
+        return Absorbed(rows, order, starts)
+
+    def rows_of(self, minutes: Ints, dims: Ints) -> Ints:
+        """The open rows of minutes and dimensions, opened where there is none.
+
+        Each pair at most once, those of a minute side by side.
+        """
+        rows: list[int | None] = []
+        starts = runs(minutes)
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(minutes)], strict=True):
+            minute, of_minute = int(minutes[start]), dims[start:end]
+            open_rows = self._at_hand.get(minute).open_rows
+            found = list(map(open_rows.get, of_minute.tolist()))
+            if None in found:
+                new = np.array([row is None for row in found])
+                opened = self._open(minute, of_minute[new])
+                open_rows.update(zip(of_minute[new].tolist(), opened, strict=True))
+                left = iter(opened)
+                found = [next(left) if row is None else row for row in found]
+            rows += found
+        return np.array(rows, dtype=np.int64)
+
+    def load(self, stored: StoredRows[D]) -> Ints:
+        """Takes in rows as they were stored, each once."""
+        if not len(stored.minute):
+            return stored.minute
+        dims = self.numbers(stored.dims)
+        order = np.argsort(stored.minute, kind="stable")
+        minutes, starts = stored.minute[order], runs(stored.minute[order])
+        rows = np.empty(len(order), dtype=np.int64)
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+            minute, part = int(minutes[start]), order[start:end]
+            rows[part] = self._open(minute, dims[part])
+            self._at_hand.drop(minute)
+        self.segment[rows] = stored.segment
+        self.latest_ms[rows] = stored.latest_ms
+        self.put(rows, stored.measures)
+        self._ids.load(rows, stored.ids)
+        return rows
+
+    def measures(self, rows: Ints, columns: slice = slice(None)) -> Ints:
+        """The sums of rows: [row, column]."""
+        return self._measures[rows, columns].astype(np.int64)
+
+    def add(self, rows: Ints, change: Ints) -> None:
+        """Adds to the sums of rows, each of which is given once."""
+        self.put(rows, self._measures[rows] + change)
+
+    def put(self, rows: Ints, sums: Ints) -> None:
+        """Replaces the sums of rows. One that does not fit makes all of them wide for good."""
+        is_narrow = self._measures.dtype == np.int32
+        if is_narrow and sums.size and (sums.max() > _NARROW_MAX or sums.min() < -_NARROW_MAX):
+            self._measures = self._measures.astype(np.int64)
+        self._measures[rows] = sums
+
+    def ids(self, rows: Ints) -> list[bytes]:
+        """The ids that each row has absorbed."""
+        return self._ids.of(rows)
 
     def key(self, row: int) -> RowKey[D]:
         """What identifies `row`."""
@@ -181,31 +214,84 @@ class RowStore(Generic[D]):
         assert dims is not None, "a live row's dimensions are interned"
         return RowKey(int(self.minute[row]), int(self.segment[row]), dims)
 
-    def evict(self, minutes: Iterable[int]) -> tuple[list[RowKey[D]], list[int]]:
-        """Forgets whole minutes; returns the rows' keys and the dims that no row has any more."""
-        keys: list[RowKey[D]] = []
-        orphans: list[int] = []
+    def evict(self, minutes: Iterable[int]) -> Evicted[D]:
+        """Forgets whole minutes."""
+        gone: array[int] = array("i")
         for minute in minutes:
-            for row in self.panes.pop(minute).rows:
-                keys.append(self.key(row))
-                index = int(self.dims_index[row])
-                if self._numbers.let_go(index):
-                    orphans.append(index)
-                self.measures[row] = 0
-                self.latest_ms[row] = 0
-                self.ids[row] = bytearray()
-                self._free_rows.append(row)
-        return keys, orphans
+            gone += self.panes.pop(minute).rows
+            self._at_hand.drop(minute)
+        rows = np.array(gone, dtype=np.int64)
+        keys = [self.key(row) for row in gone]
+        of_dims, counts = np.unique(self.dims_index[rows], return_counts=True)
+        self._rows_of_dims[of_dims] -= counts
+        for emptied in (self._measures, self.latest_ms, self.segment):
+            emptied[rows] = 0
+        self._ids.clear(rows)
+        self._free_rows += gone
+        return Evicted(rows, keys, of_dims[self._rows_of_dims[of_dims] == 0].tolist())
 
     def release_dims(self, index: int) -> None:
         """Makes the place of dimensions without rows free for others."""
+        self._numbers.let_go(index)
         self._numbers.free(index)
 
-    def _extend(self) -> int:
-        row = len(self.ids)
-        self.ids.append(bytearray())
-        if row >= len(self.minute):
-            capacity = 2 * len(self.minute)
-            for name in ("measures", "dims_index", "minute", "segment", "latest_ms"):
+    def _number(self, dims: D) -> int:
+        index = self._numbers.of.get(dims)
+        if index is None:
+            index = self._numbers.hold(dims)
+            if index >= len(self._rows_of_dims):
+                self._rows_of_dims = grown(self._rows_of_dims, 2 * len(self._rows_of_dims))
+            self._new_dims.append(index)
+        return index
+
+    def _minute_of(self, minute: int) -> Minute:
+        """What is at hand of a minute, made from its rows."""
+        pane = self.panes.get(minute)
+        if pane is None:
+            return Minute({}, set())
+        rows = np.array(pane.rows, dtype=np.int64)
+        rows = rows[np.argsort(self.segment[rows], kind="stable")]  # the last segment is open
+        ids = np.frombuffer(b"".join(self.ids(rows)), dtype="<u8")
+        opened = zip(self.dims_index[rows].tolist(), rows.tolist(), strict=True)
+        return Minute(dict(opened), set(ids.tolist()))
+
+    def _open(self, minute: int, dims: Ints) -> list[int]:
+        """New rows of a minute, one for each of `dims`."""
+        rows = [self._free_rows.pop() for _ in range(min(len(dims), len(self._free_rows)))]
+        rows += self._extend(len(dims) - len(rows))
+        self.dims_index[rows] = dims
+        self.minute[rows] = minute
+        np.add.at(self._rows_of_dims, dims, 1)
+        self.panes.setdefault(minute, Pane(minute)).rows.extend(rows)
+        return rows
+
+    def _extend(self, wanted: int) -> range:
+        """Places that no row has had yet."""
+        begin, capacity = len(self._ids), len(self.minute)
+        if begin + wanted > capacity:
+            capacity = max(2 * capacity, begin + wanted)
+            for name in _BY_ROW:
                 setattr(self, name, grown(getattr(self, name), capacity))
-        return row
+        self._ids.extend(wanted, capacity)
+        return range(begin, begin + wanted)
+
+    def _spread(self, rows: Ints, starts: Ints, sizes: Ints) -> tuple[Ints, Ints, Ints]:
+        """Goes on in new segments where a row is full: its run is cut where that happens."""
+        found: list[tuple[int, int, int]] = []
+        runs_of_rows = zip(rows.tolist(), starts.tolist(), sizes.tolist(), strict=True)
+        for first, begin, size in runs_of_rows:
+            row, start, left = first, begin, size
+            while left > (room := SEGMENT_IDS_MAX - int(self._ids.held[row])):
+                if room:
+                    found.append((row, start, room))
+                row, start, left = self._next_segment(row), start + room, left - room
+            found.append((row, start, left))
+        spread = np.array(found, dtype=np.int64)
+        return spread[:, 0], spread[:, 1], spread[:, 2]
+
+    def _next_segment(self, row: int) -> int:
+        minute, dims = int(self.minute[row]), self.dims_index[[row]].astype(np.int64)
+        (opened,) = self._open(minute, dims)
+        self.segment[opened] = self.segment[row] + 1
+        self._at_hand.note_open(minute, int(dims[0]), opened)
+        return opened

@@ -14,10 +14,12 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.arrays import Ints, Narrow, grown, summed
+from stream.core.dims import Dims
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
 from stream.core.numbers import Numbers
-from stream.core.rows import Dims, Ints, grown, summed
+from stream.core.teams import Teams
 
 # Whom a row's work and whom its service counts for, by whatever stands for its dimensions.
 IdsOf = Callable[[Any], tuple[str | None, str | None]]
@@ -27,7 +29,6 @@ _FIRST_CAPACITY: Final = 64
 _LEG_COLUMNS: Final = slice(WORK_COLUMNS, WORK_COLUMNS + len(SERVICE))
 _FIRST_LEG_COLUMNS: Final = slice(WORK_COLUMNS + len(SERVICE), COLUMNS)
 _WORK: Final = slice(0, WORK_COLUMNS)
-_UNCOUNTED: Final = 2
 _SERVICE_GROUPS: Final[Mapping[ScopeKind, list[tuple[int, slice]]]] = {
     "agent": [],
     "queue": [(1, _LEG_COLUMNS)],
@@ -85,13 +86,10 @@ class ScopeTable:
         self.unjudged: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
         self.urgent: Masks = np.zeros(_FIRST_CAPACITY, dtype=np.uint64)
         self.stagger: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self.teams: dict[int, tuple[int, str]] = {}
+        self.teams = Teams()
         self._ids_of = ids_of
-        self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 3), dtype=np.int64)
+        self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 2), dtype=np.int64)
         self._groups = column_groups(kind)
-        self._group_of_column: Ints = np.full(COLUMNS, _UNCOUNTED, dtype=np.int64)
-        for group, columns in self._groups:
-            self._group_of_column[columns] = group
 
     @property
     def capacity(self) -> int:
@@ -115,24 +113,20 @@ class ScopeTable:
         """Makes a slot that nothing refers to available for another scope."""
         assert not self.sums[:, slot].any(), "a scope without rows has no sums"
         self._numbers.free(slot)
-        self.teams.pop(slot, None)
+        self.teams.forget([slot])
         for name in _MASKS:
             getattr(self, name)[slot] = 0
 
-    def add(self, bucket: Ints, dims: Ints, column: Ints, value: Ints) -> None:
-        """Adds single contributions, each to the scope that its dimensions and column name."""
-        slot = self._by_dims[dims, self._group_of_column[column]]
-        flat = (bucket * self.capacity + slot) * COLUMNS + column
-        np.add.at(self.sums.reshape(-1), flat, value)
-
-    def touch(self, dims: Ints, mask: int) -> None:
+    def touch(self, dims: Ints | Narrow, mask: int) -> None:
         """Notes that an event changed the windows in `mask` for the scopes of these dims."""
         for group, _ in self._groups:
             slots = self._by_dims[dims, group]
             self.touched[slots] |= np.uint64(mask)
             self.unjudged[slots] |= np.uint64(mask)
 
-    def move(self, measures: Ints, dims: Ints, source: int, target: int, changed: int) -> None:
+    def move(
+        self, measures: Ints, dims: Ints | Narrow, source: int, target: int, changed: int
+    ) -> None:
         """Moves whole rows from bucket `source` to `target` (0 is outside and keeps no sums)."""
         for group, columns in self._groups:
             slots, sums = summed(self._by_dims[dims, group], measures[:, columns])
@@ -140,8 +134,9 @@ class ScopeTable:
                 self.sums[source, slots, columns] -= sums
             if target:
                 self.sums[target, slots, columns] += sums
-            self.rolled[slots] |= np.uint64(changed)
-            self.unjudged[slots] |= np.uint64(changed)
+            if changed:
+                self.rolled[slots] |= np.uint64(changed)
+                self.unjudged[slots] |= np.uint64(changed)
 
     def need_buckets(self, count: int) -> None:
         """Makes room for `count` buckets."""
@@ -155,20 +150,16 @@ class ScopeTable:
             total += self.sums[bucket, slots]
         return total
 
-    def note_team(self, index: int, team: str, at_ms: int) -> None:
-        """An agent's team is that of its latest event; of two at once, the later name."""
-        slot = int(self._by_dims[index, 0])
-        known = self.teams.get(slot, (-1, ""))
-        if slot != NOBODY and (at_ms, team) > known:
-            self.teams[slot] = (at_ms, team)
-            if team != known[1]:
-                self.renew([slot])
+    def note_teams(self, dims: Ints | Narrow, at_ms: Ints) -> None:
+        """What events with these dimensions say of their agents' teams."""
+        slots = self._by_dims[dims, 0]
+        is_somebody = slots != NOBODY
+        changed = self.teams.note(slots[is_somebody], dims[is_somebody], at_ms[is_somebody])
+        self.renew(changed)
 
     def forget_teams(self, before_ms: int) -> None:
         """Forgets what events before that told of teams: a restart would not know."""
-        for slot in [slot for slot, (at_ms, _) in self.teams.items() if at_ms < before_ms]:
-            del self.teams[slot]
-            self.renew([slot])
+        self.renew(self.teams.forget_before(before_ms))
 
     def renew(self, slots: list[int], windows: np.uint64 = EVERY_WINDOW) -> None:
         """Has windows of these scopes read and judged again: how they are counted has changed."""
@@ -179,8 +170,7 @@ class ScopeTable:
         """The team of an agent, or of a team itself."""
         if self.kind == "team":
             return self.ids[slot]
-        latest = self.teams.get(slot)
-        return latest[1] if latest else None
+        return self.teams.of(slot)
 
     def _slot(self, name: str) -> int:
         is_new = name not in self.slots

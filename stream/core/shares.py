@@ -14,10 +14,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream.core.arrays import Ints, grown, summed, unique
+from stream.core.dims import Dims
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS
 from stream.core.numbers import Numbers
-from stream.core.rows import Dims, Ints, RowStore, grown, summed
+from stream.core.rows import RowStore
 from stream.core.scopes import NOBODY, column_groups, scope_ids
 
 _FIRST_CAPACITY: Final = 256
@@ -60,7 +62,9 @@ class Shares:
             for group, columns in column_groups(kind)
         ]
         self._codes: Numbers[ScopeName] = Numbers(reserved=1)
-        self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, len(kinds), 2), dtype=np.int64)
+        self._shared: Numbers[tuple[str | None, ...]] = Numbers(reserved=1)
+        self._shared_of_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._by_shared: Ints = np.zeros((_FIRST_CAPACITY, len(kinds), 2), dtype=np.int64)
         self._touched: list[Ints] = []
         self._gone: set[SharePlace] = set()
 
@@ -70,27 +74,43 @@ class Shares:
         return bool(self._touched)
 
     def join(self, index: int, dims: Dims) -> None:
-        """Makes known what the dimensions with `index` count for."""
-        if index >= len(self._by_dims):
-            self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
+        """Makes known what the dimensions with `index` count for.
+
+        Many of them differ by what no shared scope asks for, and count for the same.
+        """
+        if index >= len(self._shared_of_dims):
+            self._shared_of_dims = grown(self._shared_of_dims, 2 * index)
+        alike = (dims.site, dims.team, dims.queue, dims.channel, dims.campaign)
+        is_new = alike not in self._shared.of
+        shared = self._shared_of_dims[index] = self._shared.hold(alike)
+        if is_new:
+            self._join_shared(shared, dims)
+
+    def _join_shared(self, shared: int, dims: Dims) -> None:
+        if shared >= len(self._by_shared):
+            self._by_shared = grown(self._by_shared, 2 * shared)
         for number, kind in enumerate(self._kinds):
             for group, name in enumerate(self._ids_of[number](dims)):
                 code = NOBODY if name is None else self._codes.hold(ScopeName(kind, name))
-                self._by_dims[index, number, group] = code
+                self._by_shared[shared, number, group] = code
 
     def leave(self, index: int) -> None:
         """Undoes `join`, once all minutes with these dimensions are forgotten."""
-        for code in self._by_dims[index].ravel().tolist():
+        shared = int(self._shared_of_dims[index])
+        if not self._shared.let_go(shared):
+            return
+        self._shared.free(shared)
+        for code in self._by_shared[shared].ravel().tolist():
             if code != NOBODY and self._codes.let_go(code):
                 self._codes.free(code)
-        self._by_dims[index] = NOBODY
+        self._by_shared[shared] = NOBODY
 
     def touch(self, rows: Ints) -> None:
         """Notes that these rows have changed."""
         if self._kinds:
             self._touched.append(rows)
             if len(self._touched) > _BLOCKS_MAX:
-                self._touched = [_unique(self._touched)]
+                self._touched = [unique(self._touched)]
 
     def forget(self, rows: Ints) -> None:
         """Lets the minutes of these rows go, which are all there are of them."""
@@ -103,15 +123,15 @@ class Shares:
         """The minutes that have changed and were not taken yet; None where they are more."""
         if not self._touched:
             return []
-        self._touched = [_unique(self._touched)]
+        self._touched = [unique(self._touched)]
         minutes: list[int] = np.unique(self._store.minute[self._touched[0]]).tolist()
         return minutes if len(minutes) <= at_most else None
 
     def assume_told_except(self, minutes: Collection[int]) -> None:
         """After a restart: what was restored has been told before, but for these minutes."""
         panes = self._store.panes
-        rows = [row for minute in minutes if minute in panes for row in panes[minute].rows]
-        self._touched = [np.array(rows, dtype=np.int64)] if rows else []
+        rows = [panes[minute].rows for minute in minutes if minute in panes]
+        self._touched = [np.concatenate(rows).astype(np.int64)] if rows else []
 
     def take_gone(self) -> list[SharePlace]:
         """The places that were forgotten since the last call."""
@@ -126,14 +146,14 @@ class Shares:
         """
         touched, rows = self._chosen(rows_max)
         # A place is told whole: a row that changes its work leaves its service to be told, too.
-        changed = _unique([self._keys(touched, number, group) for number, group, _ in self._groups])
+        changed = unique([self._keys(touched, number, group) for number, group, _ in self._groups])
         changed = changed[changed >> _MINUTE_BITS != NOBODY]
         keys, found = [], []
         for number, group, columns in self._groups:
             of_row = self._keys(rows, number, group)
             there = np.isin(of_row, changed)
             if there.any():
-                measures = self._store.measures[rows[there], columns]
+                measures = self._store.measures(rows[there], columns)
                 of_key, sums = summed(of_row[there], measures)
                 keys.append(of_key)
                 found.append((of_key, columns, sums))
@@ -146,7 +166,7 @@ class Shares:
     def _chosen(self, rows_max: int | None) -> tuple[Ints, Ints]:
         """The changed rows that are taken now, and all rows of their minutes."""
         panes = self._store.panes
-        touched = _unique(self._touched)
+        touched = unique(self._touched)
         minutes = self._store.minute[touched]
         chosen: list[int] = []
         left = rows_max
@@ -158,11 +178,11 @@ class Shares:
                 break
         last = chosen[-1] if chosen else -1
         self._touched = [later] if len(later := touched[minutes > last]) and chosen else []
-        rows = [row for minute in chosen for row in panes[minute].rows]
-        return touched[np.isin(minutes, chosen)], np.array(rows, dtype=np.int64)
+        rows = [np.array(panes[minute].rows, dtype=np.int64) for minute in chosen]
+        return touched[np.isin(minutes, chosen)], np.concatenate(rows or [touched[:0]])
 
     def _keys(self, rows: Ints, number: int, group: int) -> Ints:
-        codes = self._by_dims[self._store.dims_index[rows], number, group]
+        codes = self._by_shared[self._shared_of_dims[self._store.dims_index[rows]], number, group]
         keys: Ints = codes << _MINUTE_BITS | self._store.minute[rows]
         return keys
 
@@ -170,8 +190,3 @@ class Shares:
         scope = self._codes.names[key >> _MINUTE_BITS]
         assert scope is not None, "a scope outlives its minutes"
         return SharePlace(scope, key & _MINUTE_MASK)
-
-
-def _unique(parts: Sequence[Ints]) -> Ints:
-    rows: Ints = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
-    return rows

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core.alerts import AlertState, Transition, step, withdraw
+from stream.core.arrays import Ints, grown
 from stream.core.buckets import Buckets
 from stream.core.goals import Goal, Judgement, Verdict, judge
 from stream.core.kpis import Form, ScopeKind
-from stream.core.rows import Ints, grown
 from stream.core.scopes import EVERY_WINDOW, ScopeTable
 
 

@@ -17,15 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from faust.types.tuples import Message
+from faust.types.tuples import ConsumerMessage, Message
 
 from stream.config import Settings
 from stream.kafka.connection import connection_options
 from stream.kafka.headers import accept_any_header_name
+from stream.kafka.records import Record, make_records_lean
 from stream.kafka.topology import RECORD_BYTES_MAX
-
-Record = Any  # aiokafka.structs.ConsumerRecord, which ships no types
-
 
 SERVICE_LOG = logging.getLogger("faust.service")
 
@@ -42,6 +40,7 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         del transport  # its addresses are in the settings too
         accept_any_header_name()
+        make_records_lean()
         conf, app = self.app.conf, self.app
         self._assignor = app.assignor
         return AIOKafkaConsumer(
@@ -142,9 +141,19 @@ class BlockConsumer(driver.Consumer):
 
     def _to_block(self, tp: TP, block: list[Record]) -> Message:
         last = block[-1]
-        message = self._to_message(tp, last)
-        message.key, message.value, message.headers = None, block, None
-        return message
+        return ConsumerMessage(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=last.offset,
+            timestamp=last.timestamp / 1000,
+            timestamp_type=0,
+            headers=None,
+            key=None,
+            value=block,
+            checksum=None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     def highwater(self, tp: TP) -> int:
         """The partition's end, or 0 where it was just revoked (aiokafka raises then)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +50,9 @@ class Clocks:
         return Clock(min(self.by_topic[name] for name in self._fed), clock.settle)
 
 
-def is_clock(record: Any) -> bool:
-    """Whether a consumed record is a clock rather than an event."""
-    return bool(record.key == CLOCK_KEY)
+def clocks_in(block: Sequence[Any]) -> list[int]:
+    """The positions of the clocks among consumed records."""
+    keys = [record.key for record in block]
+    if CLOCK_KEY not in keys:
+        return []
+    return [position for position, key in enumerate(keys) if key == CLOCK_KEY]

@@ -9,7 +9,6 @@ its neighbours everything. Here such a name is read with its odd bytes written o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Final
 
 from aiokafka.consumer import fetcher
@@ -50,13 +49,10 @@ class Batch:
 
     def __iter__(self) -> Iterator[Any]:
         """The records; aiokafka's fast reader cannot go on behind an odd one."""
-        given = 0
         try:
-            for record in self._batch:
-                yield record
-                given += 1
+            return iter(list(self._batch))
         except UnicodeDecodeError:
-            yield from islice(self._read_slowly(), given, None)
+            return self._read_slowly()
 
     def _read_slowly(self) -> Iterator[Any]:
         batch = _DefaultRecordBatchPy(bytes(self._raw))

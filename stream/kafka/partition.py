@@ -7,35 +7,19 @@ into bytes, so that the next block may change the state while the flush is on it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from faust.types import TP
-
-from stream.core.engine import LATE, Engine
-from stream.core.events import (
-    KINDS,
-    Event,
-    EventDecoder,
-    Ignored,
-    Kind,
-    Refusal,
-    routing_key,
-)
+from stream.core.engine import Engine
 from stream.core.measures import measure_ids
-from stream.kafka.clocks import Clocks, is_clock
-from stream.kafka.codec import Checkpoint, dead_letter_headers
+from stream.kafka.clocks import Clocks, clocks_in
+from stream.kafka.codec import Checkpoint
 from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.intake import Intake
 from stream.kafka.outputs import Outputs
 from stream.kafka.publication import Publication
 from stream.kafka.recovery import StoredState
-from stream.kafka.rowcodec import RowDecoder, encode_row_key, encode_rows, fingerprint
+from stream.kafka.rowcodec import RowDecoder, RowEncoder, encode_row_key, fingerprint
 from stream.kafka.site import Site
-from stream.kafka.topology import partition_of
-
-KIND_HEADER: Final = "kpi-kind"
-PENDING_RECORDS_MAX: Final = 10_000
-PENDING_BYTES_MAX: Final = 64 * 1024 * 1024
-_PLACES_CACHED_MAX: Final = 200_000
 
 
 class PartitionStage:
@@ -57,12 +41,9 @@ class PartitionStage:
         self._layout = measure_ids(site.rules.thresholds)
         self._layout_name = f"{fingerprint(self._layout):08x}"
         self._layouts = {self._layout_name: list(self._layout)}
+        self._encoder = RowEncoder(self.engine.rows, self._layout)
         self._since_ms: dict[str, int] = {}
-        self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
-        self._places: dict[str, int] = {}
-        self._dead: list[Outgoing] = []
-        self._moved: dict[int, list[Outgoing]] = {}
-        self._pending_bytes = 0
+        self._intake = Intake(site, number)
         self.must_commit = False
         self._has_caught_up = False
 
@@ -74,8 +55,7 @@ class PartitionStage:
     @property
     def is_full(self) -> bool:
         """Whether so many refused or moved records wait that no more may come in."""
-        records = len(self._dead) + sum(map(len, self._moved.values()))
-        return records > PENDING_RECORDS_MAX or self._pending_bytes > PENDING_BYTES_MAX
+        return self._intake.is_full
 
     @property
     def is_complete(self) -> bool:
@@ -97,7 +77,7 @@ class PartitionStage:
         rows = RowDecoder(
             self._layout, {int(name, 16): layout for name, layout in known.items()}
         ).decode(stored.rows)
-        self.engine.restore_rows(rows.rows, rows.measures)
+        self.engine.restore_rows(rows)
         for key, state in stored.alerts.items():
             self.engine.restore_alert(key, state)
         if checkpoint is not None:
@@ -126,12 +106,12 @@ class PartitionStage:
         """Counts a block of one input topic; clock records split it where they move now."""
         self.site.telemetry.block_records.observe(len(block))
         start = 0
-        for position, record in enumerate(block):
-            if is_clock(record):
-                self._apply_run(topic, block[start:position])
-                self.included[topic] = max(self.included.get(topic, 0), record.offset + 1)
-                self._apply_clock(topic, record)
-                start = position + 1
+        for position in clocks_in(block):
+            record = block[position]
+            self._apply_run(topic, block[start:position])
+            self.included[topic] = max(self.included.get(topic, 0), record.offset + 1)
+            self._apply_clock(topic, record)
+            start = position + 1
         self._apply_run(topic, block[start:] if start else block)
         self.included[topic] = max(self.included.get(topic, 0), block[-1].offset + 1)
         self.must_commit = True
@@ -147,11 +127,11 @@ class PartitionStage:
             engine.tick(now_ms)
         flush = self._outputs.begin()
         changed, evicted = engine.take_rows()
-        rows = [Outgoing(*record) for record in encode_rows(engine.rows, changed, self._layout)]
+        rows = [Outgoing(*record) for record in self._encoder.encode(changed)]
         rows += [Outgoing(encode_row_key(key), None) for key in evicted]
         states = self._outputs.write_alerts(flush, engine)
         wrote = self._freeze_readings(flush)
-        self._freeze_refused_and_moved(flush)
+        self._intake.write(flush)
         told = self._freeze_shares(flush, now_ms)
         if rows or states or wrote or told or self.must_commit:
             self._outputs.commit(flush, self.included, rows, states, self._checkpoint())
@@ -159,75 +139,16 @@ class PartitionStage:
         return flush
 
     def _apply_run(self, topic: str, block: Sequence[Any]) -> None:
-        """Decodes records one by one, so that a bad one costs its neighbours nothing."""
-        accepted: dict[Kind, tuple[list[Event], list[Any]]] = {kind: ([], []) for kind in KINDS}
-        facts = topic == self.site.topology.agent_facts
-        for record in block:
-            kind = self._kind(topic, record)
-            event = self._decoders[kind].decode(record.value)
-            if isinstance(event, Refusal):
-                self._refuse(record, event.reason, event.detail)
-            elif isinstance(event, Ignored):
-                self.site.telemetry.ignored.labels(reason=event.reason).inc()
-            else:
-                place = self.number if facts else self._place(routing_key(event))
-                if place == self.number:
-                    accepted[kind][0].append(event)
-                    accepted[kind][1].append(record)
-                else:
-                    self._move(record, kind, place, routing_key(event))
-        for kind, (events, records) in accepted.items():
-            if events:
-                self._count(kind, events, records)
-
-    def _count(self, kind: Kind, events: list[Event], records: list[Any]) -> None:
         telemetry = self.site.telemetry
-        unattributed = self.engine.unattributed
-        applied = self.engine.apply(events)
-        for position, reason in applied.refused:
-            self._refuse(records[position], reason, f"event time is too {reason}")
-        telemetry.events.labels(kind=kind).inc(applied.applied)
-        telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
-        if kind == "survey":
-            telemetry.unattributed.inc(self.engine.unattributed - unattributed)
-        unknown = self._decoders[kind].unknown_fields
-        for name, count in unknown.items():
-            telemetry.count_unknown_field(name, count)
-        unknown.clear()
-
-    def _kind(self, topic: str, record: Any) -> Kind:
-        topology = self.site.topology
-        if topic == topology.interactions:
-            return "interaction"
-        if topic == topology.surveys:
-            return "survey"
-        headers = dict(record.headers)
-        return "survey" if headers.get(KIND_HEADER) == b"survey" else "interaction"
-
-    def _place(self, key: str) -> int:
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= _PLACES_CACHED_MAX:
-                self._places.clear()
-            place = self._places[key] = partition_of(key, self.site.topology.partitions)
-        return place
-
-    def _move(self, record: Any, kind: Kind, place: int, key: str) -> None:
-        """Sends a record that another partition owns on, unchanged: it costs speed only."""
-        headers = [*record.headers, (KIND_HEADER, kind.encode())]
-        self._moved.setdefault(place, []).append(Outgoing(key.encode(), record.value, headers))
-        self._pending_bytes += len(record.value or b"")
-        self.site.telemetry.misplaced.inc()
-
-    def _refuse(self, record: Any, reason: str, detail: str) -> None:
-        telemetry = self.site.telemetry
-        telemetry.refused.labels(reason=reason).inc()
-        if reason == LATE and not self.site.settings.late_to_dead_letters:
-            return
-        telemetry.dead_letters.labels(reason=reason).inc()
-        headers = dead_letter_headers(reason, detail, record.topic, record.partition, record.offset)
-        self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
-        self._pending_bytes += len(record.value or b"")
+        for kind, events, records in self._intake.sort(topic, block):
+            unattributed = self.engine.unattributed
+            applied = self.engine.apply(events)
+            for position, reason in applied.refused:
+                self._intake.refuse(records[position], reason, f"event time is too {reason}")
+            telemetry.events.labels(kind=kind).inc(applied.applied)
+            telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
+            if kind == "survey":
+                telemetry.unattributed.inc(self.engine.unattributed - unattributed)
 
     def _apply_clock(self, topic: str, record: Any) -> None:
         """A replay's clock: now is the least of those of the topics that a replay feeds."""
@@ -237,7 +158,7 @@ class PartitionStage:
         try:
             clock = self.clocks.take(topic, record.value)
         except ValueError as error:
-            self._refuse(record, "invalid", str(error))
+            self._intake.refuse(record, "invalid", str(error))
             return
         if clock is not None:
             self.engine.tick(clock.now)
@@ -266,18 +187,6 @@ class PartitionStage:
         told = self._publication.take()
         flush.outputs |= told
         return bool(told)
-
-    def _freeze_refused_and_moved(self, flush: Flush) -> None:
-        topology = self.site.topology
-        if self._dead:
-            number = self.number % topology.partitions_of(topology.dead_letters)
-            place = TP(topology.dead_letters, number)
-            flush.outputs.setdefault(place, []).extend(self._dead)
-            self._dead = []
-        for number, records in self._moved.items():
-            flush.outputs.setdefault(TP(topology.agent_facts, number), []).extend(records)
-        self._moved = {}
-        self._pending_bytes = 0
 
     def _checkpoint(self) -> bytes:
         return self._outputs.checkpoint(

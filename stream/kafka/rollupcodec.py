@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 from msgspec import Struct, convert
 
+from stream.core.arrays import Ints
 from stream.core.measures import measure_ids
 from stream.core.rollup import Batch, Report
-from stream.core.rows import Ints
 from stream.core.rules import Rules
 from stream.core.shares import ScopeName, SharePlace
 from stream.kafka.rowcodec import UnknownFormatError

@@ -9,18 +9,22 @@ measure ids that the bits stand for; it changes when a measure or a threshold do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
 import numpy as np
 import orjson
 
-from stream.core.rows import ID_BYTES, Dims, Ints, RowKey, RowStore
+from stream.core.arrays import Ints
+from stream.core.dims import Dims, lasting
+from stream.core.rowids import ID_BYTES
+from stream.core.rows import RowKey, RowStore, StoredRows
 from stream.kafka.words import WORD, pack, unpack
 
 FORMAT: Final = 1
 ROW: Final = b"r"
-_KEY_HEAD: Final = 7
+_HEAD: Final = np.dtype([("tag", "S1"), ("minute", ">u4"), ("segment", ">u2")])
+_HEAD_BYTES: Final = _HEAD.itemsize
 
 
 class UnknownFormatError(Exception):
@@ -35,26 +39,50 @@ def fingerprint(layout: Sequence[str]) -> int:
 def encode_row_key(key: RowKey[Dims]) -> bytes:
     """The changelog key of a row."""
     minute, segment = key.minute.to_bytes(4, "big"), key.segment.to_bytes(2, "big")
-    return ROW + minute + segment + orjson.dumps(list(key.dims))
+    return ROW + minute + segment + _text(key.dims)
 
 
-def encode_rows(
-    store: RowStore[Dims], rows: Ints, layout: Sequence[str]
-) -> list[tuple[bytes, bytes]]:
-    """The changelog records of these rows, as they are now."""
-    header = FORMAT | fingerprint(layout) << 32
-    values = pack(header, store.latest_ms[rows], store.measures[rows])
-    return [
-        (encode_row_key(store.key(row)), value + store.ids[row])
-        for row, value in zip(rows.tolist(), values, strict=True)
-    ]
+def _text(dims: Dims | None) -> bytes:
+    assert dims is not None, "a live row's dimensions are interned"
+    return orjson.dumps(list(dims))
 
 
-class StoredRows(NamedTuple):
-    """Rows as they were stored; `measures` is in the same order."""
+class RowEncoder:
+    """Encodes the rows of one store in today's layout."""
 
-    rows: list[tuple[RowKey[Dims], int, bytes]]
-    measures: Ints
+    def __init__(self, store: RowStore[Dims], layout: Sequence[str]) -> None:
+        """`layout` has the measure ids of the store's columns."""
+        self._store = store
+        self._header = FORMAT | fingerprint(layout) << 32
+        self._texts: list[tuple[Dims | None, bytes]] = []
+
+    def encode(self, rows: Ints) -> list[tuple[bytes, bytes]]:
+        """The changelog records of these rows, as they are now."""
+        store = self._store
+        heads = np.empty(len(rows), dtype=_HEAD)
+        heads["tag"], heads["minute"], heads["segment"] = (
+            ROW,
+            store.minute[rows],
+            store.segment[rows],
+        )
+        raw = heads.tobytes()
+        texts = self._texts_of(store.dims_index[rows].tolist())
+        values = pack(self._header, store.latest_ms[rows], store.measures(rows))
+        return [
+            (raw[at : at + _HEAD_BYTES] + text, value + ids)
+            for at, text, value, ids in zip(
+                range(0, len(raw), _HEAD_BYTES), texts, values, store.ids(rows), strict=True
+            )
+        ]
+
+    def _texts_of(self, indices: Sequence[int]) -> list[bytes]:
+        """Dimensions as JSON, each made once; a number may have been given to others since."""
+        dims, texts = self._store.dims, self._texts
+        texts += [(None, b"")] * (len(dims) - len(texts))
+        for index in indices:
+            if texts[index][0] is not dims[index]:
+                texts[index] = dims[index], _text(dims[index])
+        return [texts[index][1] for index in indices]
 
 
 class RowDecoder:
@@ -66,7 +94,7 @@ class RowDecoder:
         self._known = {**known, fingerprint(layout): tuple(layout)}
         self._dims: dict[bytes, Dims] = {}
 
-    def decode(self, records: Mapping[bytes, bytes]) -> StoredRows:
+    def decode(self, records: Mapping[bytes, bytes]) -> StoredRows[Dims]:
         """All rows in `records` (key → value).
 
         Raises:
@@ -76,13 +104,15 @@ class RowDecoder:
         self._check_formats(values)  # first: another format's words may mean anything
         widest = max(map(len, self._known.values()))
         headers, latest_ms, measures, ends = unpack(values, widest)
-        rows = [
-            (self._key(key), latest, value[end:])
-            for (key, value), latest, end in zip(
-                records.items(), latest_ms.tolist(), ends, strict=True
-            )
-        ]
-        return StoredRows(rows, self._in_todays_layout(measures, headers))
+        heads = np.frombuffer(b"".join([key[:_HEAD_BYTES] for key in records]), dtype=_HEAD)
+        return StoredRows(
+            minute=heads["minute"].astype(np.int64),
+            segment=heads["segment"].astype(np.int64),
+            dims=[self._dims_of(key[_HEAD_BYTES:]) for key in records],
+            latest_ms=latest_ms,
+            ids=[value[end:] for value, end in zip(values, ends, strict=True)],
+            measures=self._in_todays_layout(measures, headers),
+        )
 
     def _check_formats(self, values: Sequence[bytes]) -> None:
         for header in {int.from_bytes(head, "little") for head in {v[:WORD] for v in values}}:
@@ -111,12 +141,11 @@ class RowDecoder:
             mapped[of_layout, there] = measures[of_layout, here]
         return mapped
 
-    def _key(self, raw: bytes) -> RowKey[Dims]:
-        text = raw[_KEY_HEAD:]
+    def _dims_of(self, text: bytes) -> Dims:
         dims = self._dims.get(text)
         if dims is None:
-            dims = self._dims[text] = Dims(*orjson.loads(text))
-        return RowKey(int.from_bytes(raw[1:5], "big"), int.from_bytes(raw[5:7], "big"), dims)
+            dims = self._dims[text] = lasting(Dims(*orjson.loads(text)))
+        return dims
 
 
 assert ID_BYTES == WORD, "ids are words, so that values stay aligned"

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream.core.arrays import Ints
 from stream.core.measures import COLUMNS
-from stream.core.rows import Ints
 
 WORD: Final = 8
 _HEAD_WORDS: Final = 3

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stream.config import Shown
+from stream.core.arrays import Ints
 from stream.core.board import Board
 from stream.core.goals import Goal
 from stream.core.kpis import CATALOGUE, Kpi
-from stream.core.rows import Ints
 from stream.core.scopes import ScopeTable
 from stream.core.verdicts import Watched
 

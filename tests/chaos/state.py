@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stream.config import Settings
+from stream.core.columns import event_digest
 from stream.core.events import Kind
 from stream.core.measures import measure_ids
-from stream.core.rows import ID_BYTES, event_digest
+from stream.core.rowids import ID_BYTES
 from stream.kafka.recovery import StoredState, sort_records
 from stream.kafka.rowcodec import RowDecoder
 from tests.kafka.live import TopicReader
@@ -61,7 +62,7 @@ def _sort(stored: Stored, number: int, records: dict[bytes, bytes], settings: Se
     )
     stored.kept_from[number] = state.checkpoint.kept_from_minute
     stored.offsets[number] = state.checkpoint.offsets
-    for _, _, ids in decoder.decode(state.rows).rows:
+    for ids in decoder.decode(state.rows).ids:
         stored.ids += [(number, ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)]
     _note_alerts(stored, state)
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 
+from stream.core.arrays import Ints
+from stream.core.dims import Dims
 from stream.core.engine import Engine
 from stream.core.events import Event, EventDecoder, Interaction, Survey
 from stream.core.goals import Goal, Terms, parse_target
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
+from stream.core.rows import RowStore, StoredRows
 from stream.core.rules import Rules
 from stream.core.verdicts import AlertKey
 from stream.core.windows import parse_window
@@ -101,14 +105,26 @@ def handled(made: Engine, window: str = "1h", agent: str = "a1") -> int:
     return count or 0
 
 
+def stored(store: RowStore[Dims], rows: Ints) -> StoredRows[Dims]:
+    """Rows as they would be read back."""
+    keys = [store.key(row) for row in rows.tolist()]
+    return StoredRows(
+        minute=np.array([key.minute for key in keys], dtype=np.int64),
+        segment=np.array([key.segment for key in keys], dtype=np.int64),
+        dims=[key.dims for key in keys],
+        latest_ms=store.latest_ms[rows],
+        ids=store.ids(rows),
+        measures=store.measures(rows),
+    )
+
+
 def restarted(made: Engine, **rules: Any) -> Engine:
     """A new engine with the rows and alerts of another: what a restart makes of it."""
     fields = {"windows": made.rules.windows, "kinds": made.rules.kinds, "goals": made.rules.goals}
     new = Engine(Rules(**{**fields, **rules}))
     store = made.rows
     places = [row for pane in store.panes.values() for row in pane.rows]
-    rows = [(store.key(row), int(store.latest_ms[row]), bytes(store.ids[row])) for row in places]
-    new.restore_rows(rows, store.measures[places])
+    new.restore_rows(stored(store, np.array(places, dtype=np.int64)))
     for goal_name, states in made.verdicts.states.items():
         for scope_id, state in states.items():
             new.restore_alert(AlertKey(goal_name, scope_id), state)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stream.core.columns import contributions_of
 from stream.core.measures import (
     COLUMN,
     MEASURES,
     Threshold,
     Thresholds,
-    contribute,
     measure_ids,
 )
 from tests.core.build import call, survey
@@ -25,12 +25,8 @@ HANDLED = {"legs": 1, "handled": 1}
 
 def contributed(event: Event, thresholds: Thresholds | None = None) -> dict[str, int]:
     """The event's contributions by name, added where one is named twice, zeros left out."""
-    entries: list[int] = []
-    contribute(event, thresholds or Thresholds(), entries)
-    sums: dict[str, int] = {}
-    for column, value in zip(entries[::2], entries[1::2], strict=True):
-        sums[MEASURES[column]] = sums.get(MEASURES[column], 0) + value
-    return {name: value for name, value in sums.items() if value}
+    (sums,) = contributions_of([event], thresholds or Thresholds()).tolist()
+    return {name: value for name, value in zip(MEASURES, sums, strict=True) if value}
 
 
 def work(**fields: Any) -> dict[str, int]:

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from stream.core.engine import Engine
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.measures import Threshold, Thresholds
+from stream.core.rows import RowKey, StoredRows
 from stream.core.rules import Rules
 from stream.core.windows import parse_window
 from tests.core.auditor import HOUR, KINDS, LENGTHS, MINUTE, QUEUE_TEAMS, ZONE, Auditor, Fields
-from tests.core.build import from_mapping, goal, ms
+from tests.core.build import from_mapping, goal, ms, stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.core.alerts import AlertState
+    from stream.core.dims import Dims
     from stream.core.goals import Goal
     from stream.core.readings import Reading, ReadingKey
-    from stream.core.rows import Dims, RowKey
     from stream.core.verdicts import AlertKey, Announcement
 
 # Half a day before Berlin's clocks go forward.
@@ -253,16 +254,15 @@ class Changelog:
 
     def __init__(self) -> None:
         """Nothing stored."""
-        self.rows: dict[RowKey[Dims], tuple[int, bytes, list[int]]] = {}
+        self.rows: dict[RowKey[Dims], tuple[Any, ...]] = {}
         self.alerts: dict[AlertKey, AlertState] = {}
 
     def store(self, made: Engine) -> list[Announcement]:
         """Writes what changed since the last time, deletions last, as a flush does."""
-        store = made.rows
         changed, evicted = made.take_rows()
-        for row in changed.tolist():
-            measures = store.measures[row].tolist()
-            self.rows[store.key(row)] = (int(store.latest_ms[row]), bytes(store.ids[row]), measures)
+        for values in zip(*stored(made.rows, changed), strict=True):
+            minute, segment, dims, *_ = values
+            self.rows[RowKey(int(minute), int(segment), dims)] = values
         for key in evicted:
             self.rows.pop(key, None)
         announcements, states = made.take_alerts()
@@ -276,8 +276,11 @@ class Changelog:
     def restored(self, goals: tuple[Goal, ...] = ()) -> Engine:
         """A new engine from what is stored."""
         made = fresh(goals, at=None)
-        rows = [(key, latest, ids) for key, (latest, ids, _) in self.rows.items()]
-        made.restore_rows(rows, np.array([m for _, _, m in self.rows.values()], dtype=np.int64))
+        if self.rows:
+            minute, segment, dims, latest_ms, ids, sums = zip(*self.rows.values(), strict=True)
+            numbers = (np.array(column) for column in (minute, segment, latest_ms, sums))
+            minutes, segments, latest, measures = numbers
+            made.restore_rows(StoredRows(minutes, segments, dims, latest, ids, measures))
         for key, state in self.alerts.items():
             made.restore_alert(key, state)
         return made

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 
+from stream.core.buckets import OUTSIDE
+from stream.core.dims import Dims
 from stream.core.measures import COLUMN, COLUMNS
-from stream.core.rows import Dims
-from stream.core.scopes import ScopeTable, scope_ids
+from stream.core.scopes import NOBODY, ScopeTable, scope_ids
 
 if TYPE_CHECKING:
     from stream.core.kpis import ScopeKind
@@ -59,8 +60,15 @@ def table(kind: ScopeKind, *named: dict[str, str]) -> ScopeTable:
 
 def add(made: ScopeTable, bucket: int, index: int, measure: str, value: int = 1) -> None:
     """Adds one contribution."""
-    arrays = [np.array([n], dtype=np.int64) for n in (bucket, index, COLUMN[measure], value)]
-    made.add(*arrays)
+    measures = np.zeros((1, len(COLUMN)), dtype=np.int64)
+    measures[0, COLUMN[measure]] = value
+    made.move(measures, np.array([index]), OUTSIDE, bucket, 0)
+
+
+def seen(made: ScopeTable, index: int, team: str, at_ms: int) -> None:
+    """An event with these dimensions, which name a team."""
+    made.teams.join(index, team)
+    made.note_teams(np.array([index]), np.array([at_ms]))
 
 
 def summed(made: ScopeTable, name: str, *buckets: int) -> dict[str, int]:
@@ -85,8 +93,9 @@ def test_a_contribution_counts_once_in_its_bucket() -> None:
 def test_two_contributions_of_a_block_to_one_sum_both_count() -> None:
     """Adding a whole block at once loses none."""
     made = table("agent", {"agent": "a1"}, {"agent": "a1", "queue": "q1"})
-    column = np.full(4, COLUMN["handled"])
-    made.add(np.ones(4, dtype=np.int64), np.array([0, 1, 0, 1]), column, np.array([1, 2, 4, 8]))
+    measures = np.zeros((4, len(COLUMN)), dtype=np.int64)
+    measures[:, COLUMN["handled"]] = [1, 2, 4, 8]
+    made.move(measures, np.array([0, 1, 0, 1]), OUTSIDE, 1, 0)
     assert summed(made, "a1", 1) == {"handled": 15}
 
 
@@ -164,8 +173,9 @@ def test_a_team_named_as_worker_and_by_its_queue_leaves_once() -> None:
 def test_a_freed_slot_is_used_again_without_a_trace() -> None:
     """Marks and team of the scope before are gone."""
     made = table("agent", {"agent": "a1", "team": "t1"})
-    made.note_team(0, "t1", 5)
+    seen(made, 0, "t1", 5)
     made.touch(np.array([0]), 0b11)
+    made.teams.leave(0)
     (slot,) = made.leave(0)
     made.free(slot)
     made.join(0, dims(agent="a2"))
@@ -174,31 +184,13 @@ def test_a_freed_slot_is_used_again_without_a_trace() -> None:
     assert (made.touched[slot], made.unjudged[slot]) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("seen", "team"),
-    [
-        ([(5, "t1")], "t1"),
-        ([(5, "t1"), (6, "t2")], "t2"),
-        ([(6, "t2"), (5, "t1")], "t2"),
-        ([(5, "t1"), (5, "t2")], "t2"),
-        ([(5, "t2"), (5, "t1")], "t2"),
-    ],
-)
-def test_an_agents_team_is_that_of_the_latest_event(seen: list[tuple[int, str]], team: str) -> None:
-    """Whatever order they come in; of two at one instant, the later name."""
-    made = table("agent", {"agent": "a1"})
-    for at_ms, name in seen:
-        made.note_team(0, name, at_ms)
-    assert made.team(made.slots["a1"]) == team
-
-
 def test_a_teams_team_is_itself_and_nobody_is_noted() -> None:
     """A queue has none."""
     assert table("team", {"team": "t1"}).team(1) == "t1"
     assert table("queue", {"queue": "q1"}).team(1) is None
     made = table("agent", {"queue": "q1"})
-    made.note_team(0, "t1", 5)
-    assert made.teams == {}
+    seen(made, 0, "t1", 5)
+    assert made.team(NOBODY) is None
 
 
 def test_sums_and_marks_survive_growth() -> None:

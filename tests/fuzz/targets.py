@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from stream.config import SETTINGS_FILE, Settings, load_settings
+from stream.core.columns import contributions_of, digests_of, dims_of, event_digest, times_of
+from stream.core.dims import lasting
 from stream.core.events import (
     KINDS,
     TIME_MS_MAX,
@@ -20,8 +22,7 @@ from stream.core.events import (
 )
 from stream.core.goals import parse_target
 from stream.core.kpis import CATALOGUE
-from stream.core.measures import COLUMNS, Thresholds, contribute
-from stream.core.rows import dims_of, event_digest
+from stream.core.measures import Thresholds
 from stream.core.windows import parse_window
 from stream.durations import parse_duration_ms
 from stream.goalfile import load_goals
@@ -48,14 +49,16 @@ def events(raw: bytes, folder: Path) -> None:
             assert found.detail
             dead_letter_headers(found.reason, found.detail, "t", 0, 0)
         elif not isinstance(found, Ignored):
-            entries: list[int] = []
-            contribute(found, Thresholds(), entries)
-            assert all(0 <= column < COLUMNS for column in entries[::2])
-            assert all(abs(value) < 2**48 for value in entries[1::2])
+            (sums,) = contributions_of([found], Thresholds()).tolist()
+            assert all(0 <= value < 2**48 for value in sums)
+            assert times_of([found]).tolist() == [event_time_ms(found)]
             assert 0 <= event_time_ms(found) <= TIME_MS_MAX
-            event_digest(kind_of(found), found.event_id)
+            assert digests_of([found])[0] == int.from_bytes(
+                event_digest(kind_of(found), found.event_id), "little"
+            )
             routing_key(found).encode()
-            "".join(name or "" for name in dims_of(found)).encode()
+            (dims,) = dims_of([found])
+            "".join(name or "" for name in lasting(dims)).encode()
 
 
 def clocks(raw: bytes, folder: Path) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from faust.types import TP
 from hypothesis import given, settings
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush, Outgoing
-from stream.kafka.partition import KIND_HEADER, PartitionStage
+from stream.kafka.intake import KIND_HEADER
+from stream.kafka.partition import PartitionStage
 from stream.kafka.topology import partition_of
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage
 
@@ -120,11 +122,9 @@ def shown(made: PartitionStage) -> list[Any]:
     kinds = made.site.rules.kinds
     windows = [window.name for window in made.site.rules.windows]
     rows = made.engine.rows
-    places = [place for pane in rows.panes.values() for place in pane.rows]
-    stored = sorted(
-        (str(rows.key(place)), bytes(rows.ids[place]), rows.measures[place].tolist())
-        for place in places
-    )
+    places = np.array([row for pane in rows.panes.values() for row in pane.rows], dtype=np.int64)
+    keys = [str(rows.key(place)) for place in places.tolist()]
+    stored = sorted(zip(keys, rows.ids(places), rows.measures(places).tolist(), strict=True))
     readings = [made.engine.read_all(kind, window) for kind in kinds for window in windows]
     return [stored, readings]
 
@@ -273,7 +273,7 @@ def test_broken_clocks_cost_their_block_nothing(time: str) -> None:
     good = [(edited(event_id=f"e{n}"), b"q", ()) for n in range(len(bad))]
     made.apply("interactions", in_topic("interactions", [*values, *good]))
     made.apply("interactions", in_topic("interactions", [*good, *values]))
-    assert len(made.engine.rows.ids[0]) == 8 * len(bad)
+    assert len(made.engine.rows.ids(np.array([0]))[0]) == 8 * len(bad)
     assert refused(made) == ({"invalid": 2 * len(bad)} if time == "replay" else {})
     ignored = made.site.telemetry.ignored.labels(reason="clock")._value.get()
     assert ignored == (0 if time == "replay" else 2 * len(bad))

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream.core.measures import Thresholds, measure_ids
-from stream.core.rows import ID_BYTES
+from stream.core.rowids import ID_BYTES
 from stream.kafka.recovery import sort_records
 from stream.kafka.rowcodec import RowDecoder
 from stream.kafka.topology import partition_of
@@ -92,6 +92,4 @@ async def ids_in_rows(broker: str, app: str) -> set[bytes]:
                 latest[place] = record.value
     rows = sort_records({key[1:]: value for key, value in latest.items()}).rows
     decoded = RowDecoder(measure_ids(Thresholds()), {}).decode(rows)
-    return {
-        ids[at : at + ID_BYTES] for _, _, ids in decoded.rows for at in range(0, len(ids), ID_BYTES)
-    }
+    return {ids[at : at + ID_BYTES] for ids in decoded.ids for at in range(0, len(ids), ID_BYTES)}

@@ -7,20 +7,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream.core.arrays import Ints
+from stream.core.dims import Dims
 from stream.core.measures import COLUMNS, MEASURES
-from stream.core.rows import ID_BYTES, Dims, RowKey, RowStore
+from stream.core.rowids import ID_BYTES
+from stream.core.rows import RowKey, RowStore, StoredRows
 from stream.kafka.rowcodec import (
     RowDecoder,
+    RowEncoder,
     UnknownFormatError,
     encode_row_key,
-    encode_rows,
     fingerprint,
 )
 
 NAMES = st.none() | st.text(min_size=1, max_size=8)
 INTS = st.integers(-(2**63), 2**63 - 1)
 KEYS = st.builds(
-    RowKey, st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.builds(Dims, *[NAMES] * 8)
+    RowKey, st.integers(0, 2**31 - 1), st.integers(0, 2**16 - 1), st.builds(Dims, *[NAMES] * 8)
 )
 ROWS = st.dictionaries(
     KEYS,
@@ -36,28 +39,38 @@ NOTHING: dict[int, int] = {}
 ONE = RowKey(28_508_400, 0, Dims("a1", None, None, "q", None, None, None, None))
 
 
-def store_of(rows: Rows) -> tuple[RowStore[Dims], list[int]]:
+def store_of(rows: Rows) -> tuple[RowStore[Dims], Ints]:
     """A store with these rows, and their places."""
-    store: RowStore[Dims] = RowStore()
-    places = [store.load(key, latest_ms, ids) for key, (latest_ms, ids, _) in rows.items()]
-    for place, (_, _, measures) in zip(places, rows.values(), strict=True):
+    sums = np.zeros((len(rows), COLUMNS), dtype=np.int64)
+    for at, (_, _, measures) in enumerate(rows.values()):
         for column, value in measures.items():
-            store.measures[place, column] = value
-    return store, places
+            sums[at, column] = value
+    stored = StoredRows(
+        minute=np.array([key.minute for key in rows], dtype=np.int64),
+        segment=np.array([key.segment for key in rows], dtype=np.int64),
+        dims=[key.dims for key in rows],
+        latest_ms=np.array([latest_ms for latest_ms, _, _ in rows.values()], dtype=np.int64),
+        ids=[ids for _, ids, _ in rows.values()],
+        measures=sums,
+    )
+    store: RowStore[Dims] = RowStore()
+    return store, store.load(stored)
 
 
 def encoded(rows: Rows, layout: tuple[str, ...] = MEASURES) -> dict[bytes, bytes]:
     """The changelog records of these rows."""
     store, places = store_of(rows)
-    return dict(encode_rows(store, np.array(places, dtype=np.int64), layout))
+    return dict(RowEncoder(store, layout).encode(places))
 
 
 def decoded(records: dict[bytes, bytes], decoder: RowDecoder) -> Rows:
     """The rows in these records."""
     found = decoder.decode(records)
+    keys = zip(found.minute.tolist(), found.segment.tolist(), found.dims, strict=True)
+    values = zip(found.latest_ms.tolist(), found.ids, found.measures.tolist(), strict=True)
     return {
-        key: (latest_ms, ids, {c: v for c, v in enumerate(row.tolist()) if v})
-        for (key, latest_ms, ids), row in zip(found.rows, found.measures, strict=True)
+        RowKey(*key): (latest_ms, ids, {c: v for c, v in enumerate(sums) if v})
+        for key, (latest_ms, ids, sums) in zip(keys, values, strict=True)
     }
 
 
@@ -160,4 +173,4 @@ def test_keys_differ_where_rows_do(one: RowKey[Dims], other: RowKey[Dims]) -> No
 def test_no_rows_are_no_records() -> None:
     """An idle partition writes nothing."""
     assert encoded({}) == {}
-    assert RowDecoder(MEASURES, {}).decode({}).rows == []
+    assert len(RowDecoder(MEASURES, {}).decode({}).minute) == 0

@@ -14,7 +14,7 @@ import pytest
 
 from stream.config import Settings, load_settings
 from stream.kafka.codec import CHECKPOINT_KEY
-from stream.kafka.partition import PENDING_RECORDS_MAX
+from stream.kafka.intake import PENDING_RECORDS_MAX
 from stream.kafka.topology import partition_of
 from tests.chaos.pressure import total
 from tests.chaos.state import Stored, read_state

@@ -16,11 +16,13 @@ from faust.types import TP
 
 from stream.core.board import Board
 from stream.core.engine import Engine
-from stream.core.rollup import Rollup
-from stream.core.rows import RowStore
+from stream.core.events import Interaction, Survey
+from stream.core.rollup import Part, Rollup
+from stream.core.rows import RowStore, StoredRows
 from stream.kafka import rowlane, transactions
 from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush, Outgoing, send_batches
+from stream.kafka.intake import Intake
 from stream.kafka.outputs import Outputs
 from stream.kafka.ownership import Ownership
 from stream.kafka.partition import PartitionStage
@@ -68,7 +70,7 @@ class LiveRows(dict[TP, list[Outgoing]]):
             for pane in self._store.panes.values()
             for row in pane.rows
         }
-        self._lengths = {key: len(self._store.ids[row]) for key, row in self._places.items()}
+        self._lengths = {key: len(self._ids(row)) for key, row in self._places.items()}
 
     def items(self) -> Any:
         """With the ids of this moment."""
@@ -78,8 +80,11 @@ class LiveRows(dict[TP, list[Outgoing]]):
         row = self._places.get(record.key or b"")
         if row is None or record.value is None:
             return record
-        later = bytes(self._store.ids[row][self._lengths[record.key or b""] :])
+        later = self._ids(row)[self._lengths[record.key or b""] :]
         return record._replace(value=record.value + later)
+
+    def _ids(self, row: int) -> bytes:
+        return self._store.ids(np.array([row]))[0]
 
 
 def rows_change_while_sent(patch: pytest.MonkeyPatch) -> None:
@@ -122,10 +127,11 @@ def ids_not_restored(patch: pytest.MonkeyPatch) -> None:
     """After a restart repeats are not known."""
     original = RowStore.load
 
-    def load(self: RowStore[Any], key: Any, latest_ms: int, ids: bytes) -> int:
-        row = original(self, key, latest_ms, ids)
-        self.panes[key.minute].ids.clear()
-        return row
+    def load(self: RowStore[Any], stored: StoredRows[Any]) -> Any:
+        rows = original(self, stored)
+        for minute in self.panes:
+            self.ids_in(minute).clear()
+        return rows
 
     patch.setattr(RowStore, "load", load)
 
@@ -245,13 +251,13 @@ def now_goes_back(patch: pytest.MonkeyPatch) -> None:
 
 def misplaced_counts_twice(patch: pytest.MonkeyPatch) -> None:
     """A record on the wrong partition is moved, and counted there, too."""
-    original = PartitionStage._move
+    original: Any = Intake._is_ours
 
-    def move(self: PartitionStage, record: Any, kind: Any, place: int, key: str) -> None:
-        original(self, record, kind, place, key)
-        self.engine.apply([cast(Any, self._decoders[cast(Any, kind)].decode(record.value))])
+    def is_ours(self: Intake, topic: str, kind: Any, event: Any, record: Any) -> bool:
+        original(self, topic, kind, event, record)
+        return isinstance(event, Interaction | Survey)
 
-    patch.setattr(PartitionStage, "_move", move)
+    patch.setattr(Intake, "_is_ours", is_ours)
 
 
 def nobody_is_fenced(patch: pytest.MonkeyPatch) -> None:
@@ -284,22 +290,26 @@ def flushed_after_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 def dead_letters_repeated(patch: pytest.MonkeyPatch) -> None:
     """Refused records stay in line once they were written."""
-    original: Any = PartitionStage._freeze_refused_and_moved
+    original = Intake.write
 
-    def freeze(self: PartitionStage, flush: Flush) -> None:
+    def write(self: Intake, flush: Flush) -> None:
         dead = self._dead
         original(self, flush)
         self._dead = dead[:1]
 
-    patch.setattr(PartitionStage, "_freeze_refused_and_moved", freeze)
+    patch.setattr(Intake, "write", write)
 
 
 def shares_add_up(patch: pytest.MonkeyPatch) -> None:
     """A partition's new sum of a minute is added to the one before."""
     original: Any = Rollup._replace
 
-    def put(self: Rollup, rows: list[int], sums: Any) -> None:
-        original(self, rows, sums + self.rows.measures[np.array(rows)])
+    def put(self: Rollup, source: int, places: list[Any], sums: Any) -> None:
+        parts = [Part(source, *place.scope) for place in places]
+        minutes = [np.array([place.minute]) for place in places]
+        dims = [self.rows.numbers([part]) for part in parts]
+        rows = [self.rows.rows_of(*place)[0] for place in zip(minutes, dims, strict=True)]
+        original(self, source, places, sums + self.rows.measures(np.array(rows)))
 
     patch.setattr(Rollup, "_replace", put)
 

@@ -1,0 +1,83 @@
+"""Each agent's team: that of its latest event; of two at once, the later name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from stream.core.arrays import Ints, Narrow, grown
+from stream.core.numbers import Numbers
+
+_NONE: Final = 0
+_FIRST_CAPACITY: Final = 64
+
+
+class Teams:
+    """Teams by slot, as events name them by their dimensions."""
+
+    def __init__(self) -> None:
+        """Nobody has one."""
+        self._numbers: Numbers[str] = Numbers(reserved=1)
+        self._by_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._of: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._at_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+
+    def join(self, index: int, team: str | None) -> None:
+        """Makes known which team the dimensions with `index` name."""
+        if index >= len(self._by_dims):
+            self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
+        self._by_dims[index] = _NONE if team is None else self._numbers.hold(team)
+
+    def leave(self, index: int) -> None:
+        """Undoes `join`; nobody's latest event has these dimensions any more."""
+        team = int(self._by_dims[index])
+        if team != _NONE and self._numbers.let_go(team):
+            self._numbers.free(team)
+        self._by_dims[index] = _NONE
+
+    def of(self, slot: int) -> str | None:
+        """A slot's team."""
+        return self._numbers.names[self._of[slot]] if slot < len(self._of) else None
+
+    def note(self, slots: Ints, dims: Ints | Narrow, at_ms: Ints) -> list[int]:
+        """Events of these slots, with these dimensions; returns whose team has changed."""
+        if not len(slots):
+            return []
+        if slots.max() >= len(self._of):
+            capacity = 2 * int(slots.max())
+            self._of, self._at_ms = grown(self._of, capacity), grown(self._at_ms, capacity)
+        teams = self._by_dims[dims]
+        is_same = (teams != _NONE) & (teams == self._of[slots])
+        np.maximum.at(self._at_ms, slots[is_same], at_ms[is_same])
+        is_other = (teams != _NONE) & ~is_same & (at_ms >= self._at_ms[slots])
+        changed = [
+            slot
+            for slot, team, at in zip(
+                *(column[is_other].tolist() for column in (slots, teams, at_ms)), strict=True
+            )
+            if self._is_later(slot, team, at)
+        ]
+        return list(dict.fromkeys(changed))
+
+    def forget_before(self, at_ms: int) -> list[int]:
+        """Forgets what earlier events told: a restart would not know. Returns whose."""
+        slots: list[int] = np.flatnonzero((self._of != _NONE) & (self._at_ms < at_ms)).tolist()
+        self.forget(slots)
+        return slots
+
+    def forget(self, slots: list[int]) -> None:
+        """These have no team."""
+        slots = [slot for slot in slots if slot < len(self._of)]
+        self._of[slots] = _NONE
+        self._at_ms[slots] = 0
+
+    def _is_later(self, slot: int, team: int, at_ms: int) -> bool:
+        """Whether an event says something new, which is then what is known."""
+        names = self._numbers.names
+        known = (int(self._at_ms[slot]), names[self._of[slot]] or "")
+        if (at_ms, names[team] or "") <= known:
+            return False
+        is_new = int(self._of[slot]) != team
+        self._of[slot], self._at_ms[slot] = team, at_ms
+        return is_new
