@@ -26,13 +26,15 @@ Summary = dict[str, dict[str, dict[str, float]]]
 def summarise(rounds: Rounds, ours: str) -> Summary:
     """System → metric → median, min, max; how many times a peer's rate ours is, round by round."""
     summary: Summary = {}
-    for name, measured in rounds.items():
+    for name, measured in rounds.measured.items():
+        if not measured:
+            continue
         found = {metric: [getattr(m, of) for m in measured] for metric, of in _FIELDS.items()}
         summary[name] = {m: spread(values) for m, values in found.items() if None not in values}
-    for name, measured in rounds.items():
-        if name != ours and ours in rounds:
-            ratios = [a.rate / b.rate for a, b in zip(rounds[ours], measured, strict=True)]
-            summary[ours][times(name)] = spread(ratios)
+    for name, measured in rounds.measured.items():
+        if name != ours and measured and rounds.measured.get(ours):
+            pairs = zip(rounds.measured[ours], measured, strict=False)
+            summary[ours][times(name)] = spread([a.rate / b.rate for a, b in pairs])
     return summary
 
 
@@ -54,11 +56,11 @@ def table(workload: str, summary: Summary, systems: Sequence[type[System]]) -> T
     for heading in ("events/s", f"{ours} is × as fast", "CPU µs/event", "peak MB"):
         shown.add_column(heading, justify="right")
     for system in systems:
-        metrics = summary[system.name]
+        metrics = summary.get(system.name, {})
         shown.add_row(
             system.label,
             _cell(metrics.get(RATE), 0),
-            _cell(summary[ours].get(times(system.name)), 1),
+            _cell(summary.get(ours, {}).get(times(system.name)), 1),
             _cell(metrics.get("cpu_us_per_event"), 1),
             _cell(metrics.get("peak_mb"), 0),
         )
