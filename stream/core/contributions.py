@@ -16,7 +16,11 @@ from stream.core.measures import COLUMN, COLUMNS, SERVICE, Thresholds
 Flags = npt.NDArray[np.bool_]
 Column = Sequence[Any]
 
-_OFFERED: Final = frozenset({"handled", "abandoned", "callback", "voicemail", "overflowed"})
+# Those that were offered to agents have the lower numbers.
+_OFFERED: Final = ("handled", "abandoned", "callback", "voicemail", "overflowed")
+_OUTCOMES: Final = {name: n for n, name in enumerate((*_OFFERED, "no_answer", "other"))}
+_INBOUND: Final = ("inbound", None)
+_FIRST: Final = (1, None)
 _SATISFIED_MIN: Final = 4  # the top two of five boxes
 _PROMOTER_MIN: Final = 9
 _DETRACTOR_MAX: Final = 6
@@ -29,20 +33,22 @@ _SURVEY: Final = attrgetter("csat", "nps", "ces")
 
 def of_contacts(contacts: Sequence[Interaction], thresholds: Thresholds) -> Ints:
     """What finished contacts, at least one, add."""
-    outcome, direction, leg, queue, resolved, transferred, wait, *work = _columns(
+    outcomes, direction, leg, queue, resolved, transferred, wait, *work = _columns(
         _CONTACT, contacts
     )
-    is_inbound = np.array([way == "inbound" or way is None for way in direction])
-    is_offered = is_inbound & np.array([out in _OFFERED for out in outcome])
-    is_first = np.array([number == 1 or number is None for number in leg])
+    outcome = np.array(list(map(_OUTCOMES.__getitem__, outcomes)))
+    is_handled = outcome == _OUTCOMES["handled"]
+    is_offered = np.array([way in _INBOUND for way in direction]) & (outcome < len(_OFFERED))
+    is_first = np.array([number in _FIRST for number in leg])
+    has_resolved, is_resolved = _known(resolved)
     service = _service(outcome, wait, queue, thresholds)
     return _made(
         len(contacts),
         {
-            **_work(_are(outcome, "handled"), *work),
-            "transferred_by_agent": _are(outcome, "handled") & _are(transferred, "agent"),
-            "resolved_known": _known(resolved)[0],
-            "resolved": _known(resolved)[1],
+            **_work(is_handled, *work),
+            "transferred_by_agent": is_handled & np.array([by == "agent" for by in transferred]),
+            "resolved_known": has_resolved,
+            "resolved": is_resolved,
             **{f"{name}:leg": service[name] * is_offered for name in SERVICE},
             **{f"{name}:first_leg": service[name] * (is_offered & is_first) for name in SERVICE},
         },
@@ -93,12 +99,12 @@ def _work(is_handled: Flags, *durations: Column) -> dict[str, Ints | Flags]:
 
 
 def _service(
-    outcome: Column, wait_ms: Column, queue: Column, thresholds: Thresholds
+    outcome: Ints, wait_ms: Column, queue: Column, thresholds: Thresholds
 ) -> dict[str, Ints | Flags]:
     """What callers met, of contacts that were offered."""
     has_waited, wait = _known(wait_ms)
-    is_abandoned = _are(outcome, "abandoned")
-    is_answered = _are(outcome, "handled") & has_waited
+    is_abandoned = outcome == _OUTCOMES["abandoned"]
+    is_answered = (outcome == _OUTCOMES["handled"]) & has_waited
     has_left = is_abandoned & has_waited
     answer_ms, short_abandon_ms = _limits(queue, thresholds)
     return {
@@ -123,10 +129,6 @@ def _limits(queue: Column, thresholds: Thresholds) -> tuple[Ints, Ints]:
 
 def _columns(fields: attrgetter[Any], events: Sequence[Any]) -> list[Column]:
     return list(zip(*map(fields, events), strict=True))
-
-
-def _are(column: Column, value: str) -> Flags:
-    return np.array([found == value for found in column])
 
 
 def _known(column: Column) -> tuple[Flags, Ints]:

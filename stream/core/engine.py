@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -66,9 +67,10 @@ class Engine(Board[Dims]):
         minutes = at_ms // MINUTE_MS
         accepted, refused = self._admit(at_ms, minutes, digests)
         duplicates = len(events) - len(accepted) - len(refused)
-        if accepted:
-            if len(accepted) < len(events):
-                events = [events[position] for position in accepted]
+        if len(accepted) == len(events):
+            self._add(events, at_ms, minutes, digests)
+        else:
+            events = [events[position] for position in accepted]
             self._add(events, at_ms[accepted], minutes[accepted], digests[accepted])
         self.rows.tidy()
         return Applied(len(accepted), duplicates, refused)
@@ -131,8 +133,10 @@ class Engine(Board[Dims]):
 
     def _add(self, events: Sequence[Event], at_ms: Ints, minutes: Ints, digests: Digests) -> None:
         """Adds what a block contributes to rows and sums, all at once."""
+        if not events:
+            return
         named = dims_of(events)
-        self.unattributed += sum(dims[0] is None for dims in named)
+        self.unattributed += list(map(itemgetter(0), named)).count(None)
         dims = self.rows.numbers(named, lasting)
         absorbed = self.rows.absorb(minutes, dims, digests, at_ms)
         self._count(absorbed.rows, absorbed.sums(contributions_of(events, self.rules.thresholds)))

@@ -129,13 +129,12 @@ async def send_batches(
     """
     futures: list[asyncio.Future[Any]] = []
     batch = producer.create_batch()
-    for record in records:
-        fields = {"timestamp": None, "key": record.key, "value": record.value}
-        if batch.append(**fields, headers=record.headers) is None:
+    for key, value, headers in records:
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
             futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
             batch = producer.create_batch()
-            if batch.append(**fields, headers=record.headers) is None:
-                message = f"a record of {len(record.value or b'')} bytes does not fit in a batch"
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                message = f"a record of {len(value or b'')} bytes does not fit in a batch"
                 raise DeliveryError(message)
     if batch.record_count():
         futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
