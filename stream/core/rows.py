@@ -56,11 +56,15 @@ class RowKey(NamedTuple, Generic[D]):
 
 
 class StoredRows(NamedTuple, Generic[D]):
-    """Rows as they were stored, side by side; `ids`: each row's, `ID_BYTES` for one."""
+    """Rows as they were stored, side by side; `ids`: each row's, `ID_BYTES` for one.
+
+    `dims` has each combination of dimensions once, `dims_at` which of them is a row's.
+    """
 
     minute: Ints
     segment: Ints
     dims: Sequence[D]
+    dims_at: Ints
     latest_ms: Ints
     ids: Sequence[bytes]
     measures: Ints
@@ -119,8 +123,11 @@ class RowStore(Generic[D]):
         `lasting` is what is kept of a new one.
         """
         found = list(map(self._numbers.of.get, dims))
-        for at in [at for at, number in enumerate(found) if number is None]:
-            found[at] = self._number(lasting(dims[at]))
+        if None in found:
+            known = zip(dims, found, strict=True)
+            for new in dict.fromkeys([of for of, number in known if number is None]):
+                self._introduce(lasting(new))
+            found = list(map(self._numbers.of.get, dims))
         return np.array(found, dtype=np.int64)
 
     def take_new_dims(self) -> list[int]:
@@ -175,7 +182,7 @@ class RowStore(Generic[D]):
         """Takes in rows as they were stored, each once."""
         if not len(stored.minute):
             return stored.minute
-        dims = self.numbers(stored.dims)
+        dims = self.numbers(stored.dims)[stored.dims_at]
         order = np.argsort(stored.minute, kind="stable")
         minutes, starts = stored.minute[order], runs(stored.minute[order])
         rows = np.empty(len(order), dtype=np.int64)
@@ -235,14 +242,11 @@ class RowStore(Generic[D]):
         self._numbers.let_go(index)
         self._numbers.free(index)
 
-    def _number(self, dims: D) -> int:
-        index = self._numbers.of.get(dims)
-        if index is None:
-            index = self._numbers.hold(dims)
-            if index >= len(self._rows_of_dims):
-                self._rows_of_dims = grown(self._rows_of_dims, 2 * len(self._rows_of_dims))
-            self._new_dims.append(index)
-        return index
+    def _introduce(self, dims: D) -> None:
+        index = self._numbers.hold(dims)
+        if index >= len(self._rows_of_dims):
+            self._rows_of_dims = grown(self._rows_of_dims, 2 * len(self._rows_of_dims))
+        self._new_dims.append(index)
 
     def _minute_of(self, minute: int) -> Minute:
         """What is at hand of a minute, made from its rows."""

@@ -50,13 +50,13 @@ class Teams:
         teams = self._by_dims[dims]
         is_same = (teams != _NONE) & (teams == self._of[slots])
         np.maximum.at(self._at_ms, slots[is_same], at_ms[is_same])
-        is_other = (teams != _NONE) & ~is_same & (at_ms >= self._at_ms[slots])
+        is_other = (teams != _NONE) & ~is_same
+        latest_ms = self._at_ms.copy()
+        np.maximum.at(latest_ms, slots[is_other], at_ms[is_other])
+        others = np.flatnonzero(is_other & (at_ms == latest_ms[slots]))
+        columns = (column[others].tolist() for column in (slots, teams, at_ms))
         changed = [
-            slot
-            for slot, team, at in zip(
-                *(column[is_other].tolist() for column in (slots, teams, at_ms)), strict=True
-            )
-            if self._is_later(slot, team, at)
+            slot for slot, team, at in zip(*columns, strict=True) if self._is_later(slot, team, at)
         ]
         return list(dict.fromkeys(changed))
 

@@ -7,7 +7,7 @@ the consumer's *position* is compared with the end offset.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -53,19 +53,18 @@ class Latest(NamedTuple):
 
 async def read_latest(clients: Clients, place: TP) -> Latest:
     """What a partition holds, read to the end as it was when this began."""
-    latest: dict[bytes, bytes] = {}
+    latest: dict[bytes, bytes | None] = {}
     end = 0
-    async for record in read_from(clients, place, None):
-        end = record.offset + 1
-        if record.value is None:
-            latest.pop(record.key, None)
-        else:
-            latest[record.key] = record.value
-    return Latest(latest, end)
+    async for records in read_from(clients, place, None):
+        end = records[-1].offset + 1
+        latest.update([(record.key, record.value) for record in records])
+    return Latest({key: value for key, value in latest.items() if value is not None}, end)
 
 
-async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIterator[Any]:
+async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIterator[Sequence[Any]]:
     """The committed records of a partition from `start` (None: its beginning) to its end.
+
+    As they were fetched, many at a time.
 
     Raises:
         DisagreementError: if it is to be read from its beginning and does not begin at 0.
@@ -80,8 +79,8 @@ async def read_from(clients: Clients, place: TP, start: int | None) -> AsyncIter
         consumer.seek(tp, await _beginning(consumer, tp) if start is None else start)
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    yield record
+                if records:
+                    yield records
     finally:
         await consumer.stop()
 
@@ -98,17 +97,17 @@ async def _beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
 
 
 def sort_records(latest: dict[bytes, bytes]) -> StoredState:
-    """The stored state in a changelog's last values by key.
+    """The stored state in a changelog's last values by key, which it takes over.
 
     Raises:
         UnknownFormatError: if another version wrote its checkpoint.
     """
     raw = latest.pop(CHECKPOINT_KEY, None)
     checkpoint = None if raw is None else decode_checkpoint(raw)
+    others = [(key, latest.pop(key)) for key in [key for key in latest if key[:1] != ROW]]
     alerts = {
         decode_alert_key(key): decode_alert_state(value)
-        for key, value in latest.items()
+        for key, value in others
         if key[:1] == ALERT
     }
-    rows = {key: value for key, value in latest.items() if key[:1] == ROW}
-    return StoredState(rows, alerts, checkpoint)
+    return StoredState(latest, alerts, checkpoint)

@@ -92,7 +92,6 @@ class RowDecoder:
         """`layout` is today's; `known` has the layouts that rows may have been written in."""
         self._layout = layout
         self._known = {**known, fingerprint(layout): tuple(layout)}
-        self._dims: dict[bytes, Dims] = {}
 
     def decode(self, records: Mapping[bytes, bytes]) -> StoredRows[Dims]:
         """All rows in `records` (key → value).
@@ -105,10 +104,13 @@ class RowDecoder:
         widest = max(map(len, self._known.values()))
         headers, latest_ms, measures, ends = unpack(values, widest)
         heads = np.frombuffer(b"".join([key[:_HEAD_BYTES] for key in records]), dtype=_HEAD)
+        texts: dict[bytes, int] = {}
+        dims_at = [texts.setdefault(key[_HEAD_BYTES:], len(texts)) for key in records]
         return StoredRows(
             minute=heads["minute"].astype(np.int64),
             segment=heads["segment"].astype(np.int64),
-            dims=[self._dims_of(key[_HEAD_BYTES:]) for key in records],
+            dims=[lasting(Dims(*orjson.loads(text))) for text in texts],
+            dims_at=np.array(dims_at, dtype=np.int64),
             latest_ms=latest_ms,
             ids=[value[end:] for value, end in zip(values, ends, strict=True)],
             measures=self._in_todays_layout(measures, headers),
@@ -140,12 +142,6 @@ class RowDecoder:
             of_layout = np.flatnonzero(layouts == layout)[:, None]
             mapped[of_layout, there] = measures[of_layout, here]
         return mapped
-
-    def _dims_of(self, text: bytes) -> Dims:
-        dims = self._dims.get(text)
-        if dims is None:
-            dims = self._dims[text] = lasting(Dims(*orjson.loads(text)))
-        return dims
 
 
 assert ID_BYTES == WORD, "ids are words, so that values stay aligned"

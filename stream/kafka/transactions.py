@@ -139,9 +139,9 @@ class ExactlyOnce:
     async def _is_committed(self, writer: _Writer, flush: Flush) -> bool:
         """Whether the changelog's end holds this very flush; a foreign one makes us stale."""
         place = TP(self._changelog, flush.partition)
-        async for record in read_from(self._clients, place, writer.position):
-            if record.key == CHECKPOINT_KEY and record.value is not None:
-                checkpoint = decode_checkpoint(record.value)
+        async for records in read_from(self._clients, place, writer.position):
+            stored = [r.value for r in records if r.key == CHECKPOINT_KEY and r.value is not None]
+            for checkpoint in map(decode_checkpoint, stored):
                 if checkpoint.writer != flush.writer:
                     message = f"partition {flush.partition}: another worker has written to it"
                     raise FencedError(message)
@@ -178,7 +178,7 @@ async def raise_if_taken_over(
     Raises:
         FencedError: if the changelog has gone on since it was read.
     """
-    if [record async for record in read_from(clients, changelog, read.end)]:
+    if [records async for records in read_from(clients, changelog, read.end)]:
         message = f"partition {changelog.partition}: another worker has taken it over meanwhile"
         raise FencedError(message) from error
 

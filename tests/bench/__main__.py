@@ -22,9 +22,7 @@ from tests.kafka_broker.broker import KafkaBroker
 @click.option("--records", type=click.IntRange(100), help="Per workload; default: its own number.")
 @click.option("--workload", "names", multiple=True, type=click.Choice(list(WORKLOADS)))
 @click.option("--system", "chosen", multiple=True, type=click.Choice([s.name for s in SYSTEMS]))
-def main(
-    rounds: int, records: int | None, names: tuple[str, ...], chosen: tuple[str, ...]
-) -> None:
+def main(rounds: int, records: int | None, names: tuple[str, ...], chosen: tuple[str, ...]) -> None:
     """Measures every system on every workload (or those of --workload and --system)."""
     systems = tuple(s for s in SYSTEMS if not chosen or s.name in chosen)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of each retry

@@ -112,6 +112,7 @@ def stored(store: RowStore[Dims], rows: Ints) -> StoredRows[Dims]:
         minute=np.array([key.minute for key in keys], dtype=np.int64),
         segment=np.array([key.segment for key in keys], dtype=np.int64),
         dims=[key.dims for key in keys],
+        dims_at=np.arange(len(keys)),
         latest_ms=store.latest_ms[rows],
         ids=store.ids(rows),
         measures=store.measures(rows),

@@ -260,7 +260,8 @@ class Changelog:
     def store(self, made: Engine) -> list[Announcement]:
         """Writes what changed since the last time, deletions last, as a flush does."""
         changed, evicted = made.take_rows()
-        for values in zip(*stored(made.rows, changed), strict=True):
+        found = stored(made.rows, changed)
+        for values in zip(*found._replace(dims_at=changed), strict=True):
             minute, segment, dims, *_ = values
             self.rows[RowKey(int(minute), int(segment), dims)] = values
         for key in evicted:
@@ -277,10 +278,11 @@ class Changelog:
         """A new engine from what is stored."""
         made = fresh(goals, at=None)
         if self.rows:
-            minute, segment, dims, latest_ms, ids, sums = zip(*self.rows.values(), strict=True)
+            minute, segment, dims, _, latest_ms, ids, sums = zip(*self.rows.values(), strict=True)
+            every = np.arange(len(dims))
             numbers = (np.array(column) for column in (minute, segment, latest_ms, sums))
             minutes, segments, latest, measures = numbers
-            made.restore_rows(StoredRows(minutes, segments, dims, latest, ids, measures))
+            made.restore_rows(StoredRows(minutes, segments, dims, every, latest, ids, measures))
         for key, state in self.alerts.items():
             made.restore_alert(key, state)
         return made

@@ -181,7 +181,8 @@ def test_loaded_segments_go_on_where_the_last_one_ended(order: list[int]) -> Non
         StoredRows(
             minute=np.full(3, M),
             segment=np.array([before.key(row).segment for row in rows]),
-            dims=[before.key(row).dims for row in rows],
+            dims=[dims()],
+            dims_at=np.zeros(3, dtype=np.int64),
             latest_ms=np.full(3, M * 60_000),
             ids=[held(before, row) for row in rows],
             measures=np.zeros((3, COLUMNS), dtype=np.int64),

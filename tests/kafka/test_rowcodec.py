@@ -49,6 +49,7 @@ def store_of(rows: Rows) -> tuple[RowStore[Dims], Ints]:
         minute=np.array([key.minute for key in rows], dtype=np.int64),
         segment=np.array([key.segment for key in rows], dtype=np.int64),
         dims=[key.dims for key in rows],
+        dims_at=np.arange(len(rows)),
         latest_ms=np.array([latest_ms for latest_ms, _, _ in rows.values()], dtype=np.int64),
         ids=[ids for _, ids, _ in rows.values()],
         measures=sums,
@@ -66,7 +67,8 @@ def encoded(rows: Rows, layout: tuple[str, ...] = MEASURES) -> dict[bytes, bytes
 def decoded(records: dict[bytes, bytes], decoder: RowDecoder) -> Rows:
     """The rows in these records."""
     found = decoder.decode(records)
-    keys = zip(found.minute.tolist(), found.segment.tolist(), found.dims, strict=True)
+    dims = [found.dims[at] for at in found.dims_at.tolist()]
+    keys = zip(found.minute.tolist(), found.segment.tolist(), dims, strict=True)
     values = zip(found.latest_ms.tolist(), found.ids, found.measures.tolist(), strict=True)
     return {
         RowKey(*key): (latest_ms, ids, {c: v for c, v in enumerate(sums) if v})

@@ -87,8 +87,6 @@ op.output("keep", folded.down, Keep())
 if __name__ == "__main__":
     DATA.mkdir()
     init_db_dir(DATA, 1)
-    cli_main(
-        flow, epoch_interval=timedelta(seconds=10), recovery_config=RecoveryConfig(str(DATA))
-    )
+    cli_main(flow, epoch_interval=timedelta(seconds=10), recovery_config=RecoveryConfig(str(DATA)))
     tell_sums(closed)
     signal.sigwait({signal.SIGTERM})

@@ -59,7 +59,7 @@ class System(ABC):
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def prepare(cls) -> None:  # noqa: B027 - not every system needs it
+    def prepare(cls) -> None:
         """Fetches and builds what it needs; raises `BenchError` if it cannot run here."""
 
     def __enter__(self) -> Self:

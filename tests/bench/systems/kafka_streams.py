@@ -6,7 +6,6 @@ import fcntl
 import shutil
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from tests.bench.systems.base import ROOT, BenchError, Peer
