@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +26,6 @@ from stream.config import (
     Settings,
     load_settings,
 )
-from stream.core.events import TIME_MS_MAX, epoch_ms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.readings import Reading
 from stream.core.windows import parse_window
@@ -35,14 +33,17 @@ from stream.demo.play import run as run_demo
 from stream.demo.servers import DemoError
 from stream.durations import parse_duration_ms
 from stream.goalfile import load_goals
+from stream.instant import Instant
 from stream.kafka.codec import reading_fields
 from stream.kafka.topology import TopologyError
+from stream.logs import set_up
+from stream.processes import run_slot, slots_of, supervise
 from stream.replay import replay as replay_events
 from stream.serve.terminal import value_text
+from stream.supervisor import REFUSED
 from stream.worker import run as run_worker
 from stream.yamlfile import Faults
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -59,41 +60,21 @@ adapter_option = click.option(
 files_argument = click.argument("files", nargs=-1, required=True, type=_FILE)
 
 
-class Instant(click.ParamType):
-    """RFC 3339 with an offset, or integer epoch milliseconds."""
-
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Epoch milliseconds."""
-        if isinstance(value, int):
-            return value
-        try:
-            at = _EPOCH + timedelta(milliseconds=int(value)) if value.isdigit() else None
-            at = at or datetime.fromisoformat(value)
-            if at.tzinfo is not None and not 0 <= epoch_ms(at) <= TIME_MS_MAX:
-                self.fail(f"{value!r}: not between 1970 and 2100", param, ctx)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r}: expected RFC 3339 with an offset, or epoch ms", param, ctx)
-        if at.tzinfo is None:
-            self.fail(f"{value!r}: which time zone? Add an offset, such as +02:00", param, ctx)
-        return epoch_ms(at)
-
-
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     """What a person can mend is said in lines of their own and exits 1, without a traceback."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        exit_code = 1 if kwargs.get("slot") is None else REFUSED
         try:
             command(*args, **kwargs)
         except Faults as faults:
             for fault in faults.faults:
                 click.echo(fault, err=True)
-            sys.exit(1)
+            sys.exit(exit_code)
         except (TopologyError, AdapterError, DemoError) as error:
             click.echo(f"kpi-stream: {error}", err=True)
-            sys.exit(1)
+            sys.exit(exit_code)
 
     return wrapped
 
@@ -103,21 +84,29 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--verbose", is_flag=True, help="Say more.")
 def main(*, verbose: bool) -> None:
     """Rolling KPIs, goal alerts and live gauges from contact-centre events."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("stream").setLevel(logging.DEBUG if verbose else logging.INFO)
-    logging.getLogger("faust").setLevel(logging.INFO if verbose else logging.ERROR)
+    set_up(verbose=verbose)
 
 
 @main.command()
 @config_option
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Workers, each at a metrics port of its own: the one of the settings, the next, …",
+)
+@click.option("--slot", type=int, hidden=True, help="Which of them this is.")
 @clear_errors
-def worker(config: Path) -> None:
+def worker(config: Path, processes: int, slot: int | None) -> None:
     """Run the Faust worker until SIGINT or SIGTERM."""
     settings = load_settings(config)
     goals, leads = load_goals(config / GOALS_FILE, settings.windows)
-    run_worker(settings, goals, leads)
+    if slot is not None:
+        run_slot(slots_of(settings, processes)[slot], goals, leads)
+    elif processes > 1:
+        sys.exit(supervise(settings, processes))
+    else:
+        run_worker(settings, goals, leads)
 
 
 @main.command()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import faust
@@ -23,7 +24,7 @@ from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.rules import Rules
 from stream.instance import hold_instance
-from stream.kafka.app import EXPLAINED, KpiApp
+from stream.kafka.app import EXPLAINED, REFUSALS, KpiApp
 from stream.kafka.blocks import SERVICE_LOG
 from stream.kafka.clients import KafkaClients
 from stream.kafka.delivery import AtLeastOnce
@@ -81,7 +82,12 @@ class DiscreetWorker(faust.Worker):
     """Faust's, whose answers to SIGUSR1 and SIGUSR2 are every variable's value, and a debugger.
 
     Values are customers' records and passwords; and a debugger without a terminal is a crash.
+    Nor has it Faust's spinner, whose escape sequences stand in the midst of log lines.
     """
+
+    def __init__(self, app: KpiApp) -> None:
+        super().__init__(app, loglevel="WARNING", quiet=True, override_logging=False)
+        self.spinner = None
 
     def _on_sigusr1(self) -> None:
         """Where every thread is, and nothing of what it has in hand."""
@@ -149,24 +155,27 @@ def health_of(app: KpiApp) -> Health:
     return Health(healthy=True, detail=f"{ready} of {len(numbers)} partitions caught up")
 
 
-def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:
-    """Runs until SIGINT or SIGTERM; exits non-zero where the work failed."""
+def run(
+    settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str], *, refused: int = 1
+) -> None:
+    """Runs until SIGINT or SIGTERM; exits with 1 where the work failed.
+
+    With `refused` where another start would end the same way.
+    """
     check_port(settings.metrics)
-    held = hold_instance(settings.app, settings.instance) if settings.instance else None
-    app, _ = build(settings, goals, leads)
-    promises = {"exactly_once": ExactlyOnce.promise, "at_least_once": AtLeastOnce.promise}
-    log.info("delivery is %s", promises[settings.delivery])
-    app.on_stopping = exit_after_deadline
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda _: not isinstance(app.failure, EXPLAINED))
-    worker = DiscreetWorker(app, loglevel="WARNING", quiet=True, override_logging=False)
-    try:
-        worker.execute_from_commandline()
-    except EXPLAINED:
-        sys.exit(1)  # it was said when it happened; Faust would say it three times more
-    if held is not None:
-        held.close()
-    sys.exit(1 if app.failure else 0)
+    name = settings.instance
+    with hold_instance(settings.app, name) if name else nullcontext():
+        app, _ = build(settings, goals, leads)
+        promises = {"exactly_once": ExactlyOnce.promise, "at_least_once": AtLeastOnce.promise}
+        log.info("delivery is %s", promises[settings.delivery])
+        app.on_stopping = exit_after_deadline
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda _: not isinstance(app.failure, EXPLAINED))
+        try:
+            DiscreetWorker(app).execute_from_commandline()
+        finally:  # it returns by SystemExit, whose code knows nothing of reasons
+            if app.failure is not None:
+                sys.exit(refused if isinstance(app.failure, REFUSALS) else 1)
 
 
 def check_port(metrics: Metrics) -> None:

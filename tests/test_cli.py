@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from stream import __version__
 from stream.cli import main
 from stream.core.kpis import CATALOGUE
+from stream.supervisor import REFUSED
 
 ADAPTER = """
 from pathlib import Path
@@ -220,17 +221,37 @@ def test_a_speed_is_a_factor_or_max(folder: Path, speed: str) -> None:
     assert "expected 'max' or a factor such as '60x'" in result.stderr
 
 
-def test_a_taken_port_is_said_in_a_line(folder: Path) -> None:
-    """Before a broker is looked for; the setting, the place and the reason."""
+@pytest.mark.parametrize("options", [(), ("--processes", "2")])
+def test_a_taken_port_is_said_in_a_line(folder: Path, options: tuple[str, ...]) -> None:
+    """Before a broker is looked for; the setting, the place and the reason; and whose it is."""
     assert folder.exists()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (folder / "kpi-stream.yaml").write_text(f"metrics: {{port: {port}}}\n")
-        result = run("worker")
+        (folder / "kpi-stream.yaml").write_text(f"instance: w\nmetrics: {{port: {port}}}\n")
+        result = run("worker", *options)
     assert result.exit_code == 1
+    whose = "w-0: " if options else ""
     assert result.stderr == (
-        f"setting 'metrics.port': 127.0.0.1:{port} cannot be used: "
+        f"{whose}setting 'metrics.port': 127.0.0.1:{port} cannot be used: "
         "[Errno 98] Address already in use\n"
     )
+
+
+def test_a_worker_under_a_supervisor_refuses_with_a_code_of_its_own(folder: Path) -> None:
+    """So that it is not started again and again; what it says is as of one alone."""
+    (folder / "kpi-stream.yaml").write_text("metrics: {port: 65535}\n")
+    result = run("worker", "--processes", "2", "--slot", "1")
+    assert result.exit_code == REFUSED
+    assert result.stderr == (
+        "setting 'metrics.port': 65535 is too high for 2 processes with a port each\n"
+    )
+    assert run("worker", "--processes", "2").exit_code == 1
+
+
+def test_the_number_of_processes_is_at_least_one(folder: Path) -> None:
+    """And the slot, which no person types, is not shown."""
+    assert folder.exists()
+    assert "x>=1" in run("worker", "--processes", "0").stderr
+    assert "--slot" not in run("worker", "--help").stdout

@@ -27,8 +27,10 @@ from stream.kafka.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
 
+# What another start would end of again, until a person has mended it.
+REFUSALS: Final = (DisagreementError, TopologyError, UnknownFormatError)
 # Failures whose message says all that a person needs; others come with their traceback.
-EXPLAINED: Final = (DeliveryError, DisagreementError, TopologyError, UnknownFormatError)
+EXPLAINED: Final = (DeliveryError, *REFUSALS)
 # Rows make no cycles, and by default (700, 10, 10) they would be gone through again and again.
 COLLECT_AFTER: Final = (100_000, 20, 10)
 Now = Callable[[], int]

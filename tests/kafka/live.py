@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -22,11 +23,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 START_TIMEOUT_S = 60.0
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """The first of so many ports in a row that nobody listens on now."""
+    while True:
+        with ExitStack() as probes:
+            port = 0
+            try:
+                for number in range(count):
+                    probe = probes.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port and port + number))
+                    port = port or int(probe.getsockname()[1])
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -49,11 +58,13 @@ class WorkerProcess:
         *,
         options: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        processes: int = 1,
     ) -> None:
         """`options` stand before the command; `variables` are added to its environment."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.processes = processes
+        self.port = free_port(processes)
         self.log = folder / "worker.log"
         written = {**settings, "metrics": {**settings.get("metrics", {}), "port": self.port}}
         (folder / "kpi-stream.yaml").write_text(yaml.safe_dump(written))
@@ -74,6 +85,7 @@ class WorkerProcess:
         """Starts it; `wait_ready` waits."""
         command = [sys.executable, "-m", "stream", *self._options, "worker"]
         command += ["--config", str(self.folder)]
+        command += ["--processes", str(self.processes)] if self.processes > 1 else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
 
@@ -92,30 +104,31 @@ class WorkerProcess:
         ready, owned = self.partitions()
         return owned > 0 and ready == owned and partitions in (None, owned)
 
-    def partitions(self) -> tuple[int, int]:
-        """How many partitions it has caught up on, and how many it owns."""
-        words = str(self.health().get("detail", "")).split()
+    def partitions(self, process: int = 0) -> tuple[int, int]:
+        """How many partitions it, or one of its processes, has caught up on and owns."""
+        words = str(self.health(process).get("detail", "")).split()
         numbers = [int(word) for word in words if word.isdigit()]
         return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
 
-    def health(self) -> dict[str, Any]:
+    def health(self, process: int = 0) -> dict[str, Any]:
         """What `/health` says, healthy or not; empty while it does not answer."""
         try:
-            return dict(json.loads(self._get("health")))
+            return dict(json.loads(self._get("health", process)))
         except urllib.error.HTTPError as error:
             return dict(json.loads(error.read()))
         except (OSError, json.JSONDecodeError):
             return {}
 
-    def metrics(self) -> str:
+    def metrics(self, process: int = 0) -> str:
         """What `/metrics` says; empty while it does not answer."""
         try:
-            return self._get("metrics")
+            return self._get("metrics", process)
         except OSError:
             return ""
 
-    def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+    def _get(self, path: str, process: int = 0) -> str:
+        address = f"http://127.0.0.1:{self.port + process}/{path}"
+        with urllib.request.urlopen(address, timeout=5) as answer:
             return str(answer.read().decode())
 
     def send_signal(self, number: signal.Signals) -> None:
