@@ -56,7 +56,7 @@ class Board(Generic[D]):
         if self.now_ms is None or now_ms > self.now_ms:
             before, self.now_ms = self.now_ms, now_ms
             self.readings.settling = False
-            self._roll(now_ms)
+            self._roll(now_ms, is_first=before is None)
             if before is None or ceil_minute(before) != ceil_minute(now_ms):
                 self._evict(ceil_minute(now_ms) - self._retention)
         if self.verdicts.open:
@@ -148,10 +148,17 @@ class Board(Generic[D]):
         found: Ints = np.array([pane.bucket for pane in panes], dtype=np.int64)[where]
         return found
 
-    def _roll(self, now_ms: int) -> None:
-        """Moves the minutes that passed an edge of a window; renews what is complete again."""
+    def _roll(self, now_ms: int, *, is_first: bool) -> None:
+        """Moves the minutes that passed an edge of a window; renews what is complete again.
+
+        An event that now has come up with is as new to its windows as one that has just come.
+        """
         for source, target, panes in self.buckets.advance(now_ms, self.rows.panes):
-            self._move(source, target, np.concatenate([pane.rows for pane in panes]))
+            rows = np.concatenate([pane.rows for pane in panes])
+            self._move(source, target, rows)
+            if source == OUTSIDE and not is_first:
+                for table in self.tables.values():
+                    table.touch(self.rows.dims_index[rows], self.buckets.masks[target])
         self.buckets.tidy()
         for first, window in list(self._incomplete):
             if first <= self.buckets.spans[window][0]:
