@@ -145,7 +145,7 @@ class Engine(Board[Dims]):
         self.shares.touch(absorbed.rows)
 
     def _note_teams(self, rows: Ints, latest_ms: Ints) -> None:
-        """Where agents were last seen."""
+        """In which team, and where, agents were last seen."""
         if "agent" in self.tables:
             self.tables["agent"].note_teams(self.rows.dims_index[rows], latest_ms)
 
@@ -153,7 +153,7 @@ class Engine(Board[Dims]):
         super()._join(index, dims)
         self.shares.join(index, dims)
         if "agent" in self.tables:
-            self.tables["agent"].teams.join(index, dims.team)
+            self.tables["agent"].teams.join(index, dims.team, dims.site)
 
     def _leave(self, index: int) -> None:
         self.shares.leave(index)

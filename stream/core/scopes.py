@@ -172,6 +172,10 @@ class ScopeTable:
             return self.ids[slot]
         return self.teams.of(slot)
 
+    def site(self, slot: int) -> str | None:
+        """Where an agent's team was last seen; `None` where no event has said."""
+        return self.teams.site_of(slot)
+
     def _slot(self, name: str) -> int:
         is_new = name not in self.slots
         slot = self._numbers.hold(name)

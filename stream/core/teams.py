@@ -1,4 +1,7 @@
-"""Each agent's team: that of its latest event; of two at once, the later name."""
+"""Each agent's team: that of its latest event; of two at once, the later name.
+
+With it goes the site that event has named: where the team was last seen.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,18 @@ class Teams:
 
     def __init__(self) -> None:
         """Nobody has one."""
-        self._numbers: Numbers[str] = Numbers(reserved=1)
+        self._numbers: Numbers[tuple[str, str]] = Numbers(reserved=1)
         self._by_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._of: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._at_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
 
-    def join(self, index: int, team: str | None) -> None:
-        """Makes known which team the dimensions with `index` name."""
+    def join(self, index: int, team: str | None, site: str | None) -> None:
+        """Makes known which team, and where, the dimensions with `index` name."""
         if index >= len(self._by_dims):
             self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
-        self._by_dims[index] = _NONE if team is None else self._numbers.hold(team)
+        self._by_dims[index] = (
+            _NONE if team is None else self._numbers.hold((team, site or ""))
+        )
 
     def leave(self, index: int) -> None:
         """Undoes `join`; nobody's latest event has these dimensions any more."""
@@ -38,7 +43,11 @@ class Teams:
 
     def of(self, slot: int) -> str | None:
         """A slot's team."""
-        return self._numbers.names[self._of[slot]] if slot < len(self._of) else None
+        return self._seen(slot)[0] or None
+
+    def site_of(self, slot: int) -> str | None:
+        """Where a slot's team was last seen; `None` where no event has said."""
+        return self._seen(slot)[1] or None
 
     def note(self, slots: Ints, dims: Ints | Narrow, at_ms: Ints) -> list[int]:
         """Events of these slots, with these dimensions; returns whose team has changed."""
@@ -72,12 +81,14 @@ class Teams:
         self._of[slots] = _NONE
         self._at_ms[slots] = 0
 
+    def _seen(self, slot: int) -> tuple[str, str]:
+        seen = self._numbers.names[self._of[slot]] if slot < len(self._of) else None
+        return seen or ("", "")
+
     def _is_later(self, slot: int, team: int, at_ms: int) -> bool:
-        """Whether an event says something new, which is then what is known."""
-        names = self._numbers.names
-        known = (int(self._at_ms[slot]), names[self._of[slot]] or "")
-        if (at_ms, names[team] or "") <= known:
+        """Notes what an event says, if it is later than what is known; whether the team is new."""
+        told, seen = self._numbers.names[team] or ("", ""), self._seen(slot)
+        if (at_ms, told) <= (int(self._at_ms[slot]), seen):
             return False
-        is_new = int(self._of[slot]) != team
         self._of[slot], self._at_ms[slot] = team, at_ms
-        return is_new
+        return told[0] != seen[0]

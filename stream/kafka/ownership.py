@@ -64,6 +64,14 @@ class Ownership:
         self._now = now
         self._fail = fail
         self._restoring: asyncio.Task[None] | None = None
+        site.telemetry.partitions.set(site.topology.partitions)
+        # Asked at each scrape: it has to grow while nothing else moves.
+        site.telemetry.recovering_seconds.set_function(self.recovering_s)
+
+    def recovering_s(self) -> float:
+        """For how long the state has been read back by now; 0 when it is not."""
+        since = self.recovering_since
+        return 0.0 if since is None else self.monotonic() - since
 
     def of(self, topic: str, number: int) -> Owned | None:
         """Whose records those of a topic's partition are; None if not ours."""

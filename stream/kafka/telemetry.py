@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from prometheus_client import (
@@ -56,6 +57,7 @@ class Telemetry:
         self.readings = Counter("kpi_stream_readings", "Readings written", registry=r)
         self.alerts = Counter("kpi_stream_alerts", "Alert transitions", ["state"], registry=r)
         self._add_sizes(registry)
+        self._add_partitions(registry)
         self._start_at_zero()
 
     def _add_sizes(self, r: CollectorRegistry) -> None:
@@ -71,6 +73,22 @@ class Telemetry:
             "From freezing a partition's state to its committed offsets",
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
             registry=r,
+        )
+        self.recovery_seconds = Gauge(
+            "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
+        )
+        self.recovering_seconds = Gauge(
+            "kpi_stream_recovering_seconds",
+            "For how long the state has been read back by now, 0 when it is not",
+            registry=r,
+        )
+        clock = Gauge("kpi_stream_time_seconds", "The worker's clock, since 1970 UTC", registry=r)
+        clock.set_function(time.time)
+
+    def _add_partitions(self, r: CollectorRegistry) -> None:
+        """What is said of each partition by its owner, and how many there are to be owned."""
+        self.partitions = Gauge(
+            "kpi_stream_partitions", "Partitions of the topics, over all workers", registry=r
         )
         self.commit_age = Gauge(
             "kpi_stream_commit_age_seconds",
@@ -93,9 +111,6 @@ class Telemetry:
             "Input partitions without news, to the figures of teams, queues and the like",
             ["partition"],
             registry=r,
-        )
-        self.recovery_seconds = Gauge(
-            "kpi_stream_recovery_seconds", "The last recovery of all partitions", registry=r
         )
 
     def count_unknown_field(self, name: str, count: int) -> None:

@@ -8,7 +8,7 @@ makes 190,000 samples/s; here the labels of a scope are joined once and values c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,13 @@ from stream.core.verdicts import Watched
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABELS_CACHED_MAX = 500_000
+_GOAL_METRICS: Final = {
+    "kpi_goal_state": "0 no data, 1 met, 2 unproven, 3 missed",
+    "kpi_goal_target": "What meets the goal: no less (bound=min) or no more (bound=max) than this",
+    "kpi_goal_warn": "Met, but close: on the wrong side of this, for goals that have it",
+    "kpi_alert_firing": "1 while an alert fires",
+    "kpi_alert_fired_timestamp_seconds": "Since when a firing alert fires, in event time",
+}
 
 
 class _Cut(NamedTuple):
@@ -32,6 +39,16 @@ class _Cut(NamedTuple):
     labels: list[str]
     sums: Ints
     partial: frozenset[str]
+
+
+class _GoalLines(NamedTuple):
+    """The samples of each of `_GOAL_METRICS`, in their order."""
+
+    states: list[str]
+    targets: list[str]
+    warns: list[str]
+    firing: list[str]
+    fired: list[str]
 
 
 class Exposition:
@@ -50,6 +67,7 @@ class Exposition:
         for name in self._shown.kpis:
             lines += self._values(CATALOGUE[name], cuts)
         lines += self._samples(cuts)
+        lines += self._agents(cuts)
         lines += self._goals(engines)
         return ("\n".join(lines) + "\n").encode() if lines else b""
 
@@ -102,56 +120,79 @@ class Exposition:
                     ]
         return lines if len(lines) > 2 else []  # noqa: PLR2004 - a head without samples
 
+    def _agents(self, cuts: Sequence[_Cut]) -> list[str]:
+        """In which team and where each agent is, who has something in a window that is shown."""
+        lines = [
+            "# HELP kpi_agent_info 1, with the team of an agent's latest event, and its site",
+            "# TYPE kpi_agent_info gauge",
+        ]
+        of_agents = [cut for cut in cuts if cut.table.kind == "agent"]
+        for table in {id(cut.table): cut.table for cut in of_agents}.values():
+            shown = {slot for cut in of_agents if cut.table is table for slot in cut.slots}
+            lines += [f"kpi_agent_info{{{self._info(table, slot)}}} 1" for slot in shown]
+        return lines if len(lines) > 2 else []  # noqa: PLR2004 - a head without samples
+
     def _goals(self, engines: Sequence[Board[Any]]) -> list[str]:
-        states = ["# HELP kpi_goal_state 0 no data, 1 met, 2 unproven, 3 missed"]
-        states.append("# TYPE kpi_goal_state gauge")
-        targets = ["# HELP kpi_goal_target The goal's bound", "# TYPE kpi_goal_target gauge"]
-        firing = ["# HELP kpi_alert_firing 1 while an alert fires", "# TYPE kpi_alert_firing gauge"]
+        lines = _GoalLines([], [], [], [], [])
         for engine in engines:
             for watched in engine.verdicts.watched.values():
                 if self._is_shown(watched.goal) and engine.verdicts.open:
-                    self._goal(engine, watched, states, targets)
-                    firing += self._firing(engine, watched)
-        groups = (states, targets, firing)
-        return [line for lines in groups if len(lines) > 2 for line in lines]  # noqa: PLR2004
+                    self._goal(engine, watched, lines)
+                    self._alerts(engine, watched, lines)
+        return [
+            line
+            for (metric, text), samples in zip(_GOAL_METRICS.items(), lines, strict=True)
+            if samples
+            for line in (f"# HELP {metric} {text}", f"# TYPE {metric} gauge", *samples)
+        ]
 
     def _is_shown(self, goal: Goal) -> bool:
         return goal.scope in self._shown.scopes and goal.window in self._shown.windows
 
-    def _goal(
-        self, engine: Board[Any], watched: Watched, states: list[str], targets: list[str]
-    ) -> None:
+    def _goal(self, engine: Board[Any], watched: Watched, lines: _GoalLines) -> None:
         goal, table = watched.goal, watched.table
-        codes = engine.verdicts.codes(goal.name)
+        codes = engine.verdicts.codes(goal.name).tolist()
+        name = f'goal="{goal.name}",kpi="{goal.kpi.name}"'
         for scope_id, slot in table.slots.items():
-            name = f'goal="{goal.name}",kpi="{goal.kpi.name}"'
             label = f"{name},{self._label(table, slot, goal.window)}"
-            states.append(f"kpi_goal_state{{{label}}} {codes[slot]}")
-            bound = goal.terms_for(scope_id, table.team(slot)).target.bound
-            targets.append(f"kpi_goal_target{{{label}}} {bound}")
+            lines.states.append(f"kpi_goal_state{{{label}}} {codes[slot]}")
+            terms = goal.terms_for(scope_id, table.team(slot))
+            side = f'bound="{"min" if terms.target.at_least else "max"}"'
+            lines.targets.append(f"kpi_goal_target{{{label},{side}}} {terms.target.bound}")
+            if terms.warn is not None:
+                lines.warns.append(f"kpi_goal_warn{{{label},{side}}} {terms.warn.bound}")
 
-    def _firing(self, engine: Board[Any], watched: Watched) -> Iterator[str]:
+    def _alerts(self, engine: Board[Any], watched: Watched, lines: _GoalLines) -> None:
         goal, table = watched.goal, watched.table
+        name = f'goal="{goal.name}",kpi="{goal.kpi.name}",severity="{goal.severity}"'
         for scope_id, state in engine.verdicts.states.get(goal.name, {}).items():
             slot = table.slots.get(scope_id)
-            if state.status == "firing" and slot is not None:
-                label = self._label(table, slot, goal.window)
-                name = f'goal="{goal.name}",severity="{goal.severity}"'
-                yield f"kpi_alert_firing{{{name},{label}}} 1"
+            if state.fired_ms is not None and slot is not None:
+                label = f"{name},{self._label(table, slot, goal.window)}"
+                lines.firing.append(f"kpi_alert_firing{{{label}}} 1")
+                fired_s = state.fired_ms / 1000
+                lines.fired.append(f"kpi_alert_fired_timestamp_seconds{{{label}}} {fired_s}")
 
     def _label(self, table: ScopeTable, slot: int, window: str) -> str:
-        scope_id, team = table.ids[slot] or "", table.team(slot)
-        key = (table.kind, scope_id, team, window)
-        label = self._labels.get(key)
-        if label is None:
-            if len(self._labels) >= _LABELS_CACHED_MAX:
-                self._labels.clear()
-            label = (
-                f'scope="{table.kind}",id="{_escape(scope_id)}",'
-                f'team="{_escape(team or "")}",window="{window}"'
-            )
-            self._labels[key] = label
-        return label
+        kind, scope_id, team = table.kind, table.ids[slot] or "", table.team(slot)
+        key = (kind, scope_id, team, window)
+        return self._labels.get(key) or self._keep(
+            key, scope=kind, id=scope_id, team=team or "", window=window
+        )
+
+    def _info(self, table: ScopeTable, slot: int) -> str:
+        scope_id, team, site = table.ids[slot] or "", table.team(slot), table.site(slot)
+        key = ("info", scope_id, team, site or "")
+        return self._labels.get(key) or self._keep(
+            key, id=scope_id, team=team or "", site=site or ""
+        )
+
+    def _keep(self, key: tuple[str, str, str | None, str], **labels: str) -> str:
+        """Joins labels once for many scrapes."""
+        if len(self._labels) >= _LABELS_CACHED_MAX:
+            self._labels.clear()
+        text = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
+        return self._labels.setdefault(key, text)
 
 
 def _is_given(kpi: Kpi, cut: _Cut) -> bool:

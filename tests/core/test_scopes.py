@@ -67,7 +67,7 @@ def add(made: ScopeTable, bucket: int, index: int, measure: str, value: int = 1)
 
 def seen(made: ScopeTable, index: int, team: str, at_ms: int) -> None:
     """An event with these dimensions, which name a team."""
-    made.teams.join(index, team)
+    made.teams.join(index, team, None)
     made.note_teams(np.array([index]), np.array([at_ms]))
 
 
@@ -180,7 +180,7 @@ def test_a_freed_slot_is_used_again_without_a_trace() -> None:
     made.free(slot)
     made.join(0, dims(agent="a2"))
     assert made.slots == {"a2": slot}
-    assert made.team(slot) is None
+    assert (made.team(slot), made.site(slot)) == (None, None)
     assert (made.touched[slot], made.unjudged[slot]) == (0, 0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
+from prometheus_client import Gauge
 
 from stream.kafka import rowlane
 from stream.kafka.app import EXPLAINED, KpiApp
@@ -171,6 +172,38 @@ def test_a_broker_that_goes_away_during_a_recovery_is_said_in_a_line() -> None:
     lane = SimpleNamespace(recover=recover, delivery=SimpleNamespace(close=close))
     with pytest.raises(EXPLAINED, match=r"could not be read back from Kafka: .*gone"):
         asyncio.run(owning(lanes=[lane]).restore({0}))
+
+
+def test_a_recovery_shows_how_long_it_has_been_under_way() -> None:
+    """It grows while nothing else moves, so that one who waits is told; afterwards it is 0."""
+    shown: list[float] = []
+
+    async def recover(_: int) -> Recovered:
+        ownership.monotonic = lambda: began + 90.0
+        shown.append(value(telemetry.recovering_seconds))
+        return Recovered(partition.stage(), {}, {})
+
+    async def close(_: int) -> None:
+        pass
+
+    def value(gauge: Gauge) -> float:
+        (family,) = gauge.collect()
+        return float(family.samples[0].value)
+
+    async def scenario() -> None:
+        await ownership.restore({0})
+        ownership.owned["rows", 0].stop.set()
+        await ownership.release()
+
+    lane = SimpleNamespace(name="rows", recover=recover, delivery=SimpleNamespace(close=close))
+    ownership, began = owning(lanes=[lane], partitions=4), 1_000.0
+    ownership.monotonic = lambda: began
+    telemetry = ownership._site.telemetry
+    assert value(telemetry.recovering_seconds) == 0
+    asyncio.run(scenario())
+    assert shown == [90.0]
+    assert value(telemetry.recovering_seconds) == 0
+    assert value(telemetry.partitions) == 4
 
 
 def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.samples import Sample
 
 from stream.config import Shown
 from stream.core.engine import Engine
+from stream.core.goals import Target, Terms
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
 from stream.serve.exposition import Exposition
 from tests.core.build import call, engine, goal, ms, survey, with_events
@@ -27,7 +28,7 @@ def samples(*engines: Engine, shown: Shown = ALL) -> list[Sample]:
 
 def gauges(found: list[Sample]) -> dict[tuple[str, str, str, str], float]:
     """KPI values by metric, scope, id and window; no two of the same."""
-    kpis = [s for s in found if "kpi" not in s.labels]
+    kpis = [s for s in found if "kpi" not in s.labels and s.name != "kpi_agent_info"]
     places = [(s.name, s.labels["scope"], s.labels["id"], s.labels["window"]) for s in kpis]
     assert len(set(places)) == len(places)
     return dict(zip(places, (s.value for s in kpis), strict=True))
@@ -149,6 +150,47 @@ def test_goals_show_state_target_and_the_alert_while_it_fires() -> None:
     assert firing == {"a1": 1}
     pending = samples(judged(for_ms=60_000))
     assert not [s for s in pending if s.name == "kpi_alert_firing"]
+
+
+def test_targets_say_on_which_side_good_values_lie_and_where_amber_begins() -> None:
+    """The side is that of the goal's own bound; a goal without an amber band has no line for it."""
+    lines = {s.name: s for s in samples(judged(warn="<= 4m")) if s.labels.get("id") == "a1"}
+    assert (lines["kpi_goal_target"].labels["bound"], lines["kpi_goal_target"].value) == (
+        "max",
+        300,
+    )
+    assert (lines["kpi_goal_warn"].labels["bound"], lines["kpi_goal_warn"].value) == ("max", 240)
+    assert "kpi_goal_warn" not in {s.name for s in samples(judged())}
+    least = judged(terms=Terms(Target(at_least=True, bound=1.0)))
+    assert {s.labels["bound"] for s in samples(least) if s.name == "kpi_goal_target"} == {"min"}
+
+
+def test_a_firing_alert_says_since_when() -> None:
+    """In event time, with the same labels as the alert itself; a pending one says nothing."""
+    found = {s.name: s for s in samples(judged())}
+    fired, firing = found["kpi_alert_fired_timestamp_seconds"], found["kpi_alert_firing"]
+    assert fired.value == ms("2024-06-03T12:00:30Z") / 1000
+    assert fired.labels == firing.labels
+    assert (firing.labels["kpi"], firing.labels["severity"]) == ("handle_time", "warning")
+    pending = samples(judged(for_ms=60_000))
+    assert not [s for s in pending if s.name.startswith("kpi_alert")]
+
+
+def test_agents_say_their_team_and_site() -> None:
+    """One line per agent who is shown, of the latest event that named a team."""
+    made = with_events(
+        call("2024-06-03T11:50:00Z", agent_id="a1", team_id="old", site_id="south", talk_ms=1),
+        call("2024-06-03T11:55:00Z", agent_id="a1", team_id="new", site_id="north", talk_ms=1),
+        call("2024-06-03T11:55:00Z", agent_id="a2", talk_ms=1),
+        call("2024-06-03T10:30:00Z", agent_id="gone", team_id="new", talk_ms=1),
+    )
+    found = [s.labels for s in samples(made) if s.name == "kpi_agent_info"]
+    assert found == [
+        {"id": "a1", "team": "new", "site": "north"},
+        {"id": "a2", "team": "", "site": ""},
+    ]
+    hidden = samples(made, shown=Shown(scopes=("team",), windows=WINDOWS))
+    assert "kpi_agent_info" not in {s.name for s in hidden}
 
 
 def test_a_goal_outside_the_allow_list_or_before_judging_is_not_shown() -> None:
