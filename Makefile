@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock lint format test fuzz demo bench chaos clean
+.PHONY: help venv lock lint format boards test fuzz demo bench chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ lint: venv ## Check style, format and types
 format: venv ## Mend style and format where that is safe
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+boards: venv ## Write the Grafana boards and their recording rules anew
+	$(BIN)/python -W ignore::DeprecationWarning -m deploy.grafana.boards
 
 test: venv lint ## Lint, then run every test (Kafka's own need java 17 and mvn)
 	$(BIN)/python -m pytest -q

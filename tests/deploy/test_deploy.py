@@ -1,54 +1,25 @@
-"""The shipped files load, name what exists, and Prometheus understands them."""
+"""The shipped settings, goals, image and compose file load, and name what exists."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from stream.config import load_settings
-from stream.core.kpis import CATALOGUE
 from stream.goalfile import load_goals
-from tests.deploy import wall
-from tests.deploy.wall import DEPLOY, TOP
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.deploy.exporter import DEPLOY, TOP
+from tests.deploy.queries import BOARDS
 
 COMPOSE = TOP / "docker-compose.yml"
-# They have no sample until a partition is owned, so a fresh registry does not show them.
-BY_PARTITION = {
-    "kpi_stream_commit_age_seconds": {"stage", "partition"},
-    "kpi_stream_lag_records": {"topic", "partition"},
-    "kpi_stream_partition_ready": {"stage", "partition"},
-    "kpi_stream_rows": {"stage", "partition"},
-}
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """Prometheus's own checker."""
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
-    return found
 
 
 def services() -> dict[str, Any]:
     """The compose file's services."""
     parsed: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
     return parsed
-
-
-def run(*command: str | Path) -> None:
-    """Runs a checker; what it says is the failure's message."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- settings and goals
@@ -140,126 +111,7 @@ def test_grafana_finds_its_dashboards_and_data() -> None:
     mounts = [volume.split(":")[:2] for volume in services()["grafana"]["volumes"]]
     assert ["./deploy/grafana/dashboards", path] in mounts
     home = services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert home == f"{path}/{wall.WALL.name}"
+    assert home == f"{path}/wall.json"
     source = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())
-    uids = set(re.findall(r'"type": "prometheus",\s*"uid": "(\w+)"', wall.WALL.read_text()))
-    assert uids == {source["datasources"][0]["uid"]}
-
-
-# ---------------------------------------------------------------- the wall
-
-
-def test_wall_asks_for_metrics_that_exist() -> None:
-    """Each metric and label of the wall's queries and variables is one that a worker shows."""
-    known = wall.labels_by_metric(wall.metrics(wall.engine(satisfied=0))) | BY_PARTITION
-    known |= {kpi.metric: known["kpi_csat_ratio"] for kpi in CATALOGUE.values()}
-    asked = [query.expression for query in wall.queries()]
-    asked += [variable["definition"] for variable in wall.dashboard()["templating"]["list"]]
-    for expression in asked:
-        uses = list(wall.used(expression))
-        assert uses, expression
-        for metric, labels in uses:
-            assert metric in known, expression
-            assert labels <= known[metric], expression
-        everything = set().union(*(known[metric] for metric, _ in uses))
-        assert wall.groupings(expression) <= everything, expression
-
-
-def test_wall_names_goals_and_kpis_that_exist() -> None:
-    """Each goal on the wall is among the shipped ones, and of the KPI beside it; so are samples."""
-    settings = load_settings(DEPLOY)
-    goals, _ = load_goals(DEPLOY / "goals.yaml", settings.windows)
-    kpi_of_goal = {goal.name: goal.kpi.name for goal in goals}
-    metrics = {kpi.metric: name for name, kpi in CATALOGUE.items()}
-    for panel in wall.dashboard()["panels"]:
-        text = " ".join(target["expr"] for target in panel["targets"])
-        shown = {metrics[metric] for metric, _ in wall.used(text) if metric in metrics}
-        assert {kpi_of_goal[name] for name in re.findall(r'goal="([\w-]+)"', text)} <= shown
-        assert set(re.findall(r'kpi="(\w+)"', text)) <= shown
-
-
-def test_every_figure_has_its_samples() -> None:
-    """No rate or mean is on the wall without the number of contacts it rests on."""
-    metrics = {kpi.metric: kpi for kpi in CATALOGUE.values() if kpi.shape != "count"}
-    for panel in wall.dashboard()["panels"]:
-        text = " ".join(target["expr"] for target in panel["targets"])
-        shown = {metrics[metric].name for metric, _ in wall.used(text) if metric in metrics}
-        assert shown <= set(re.findall(r'kpi_samples\{kpi="(\w+)"', text)), panel["title"]
-
-
-def test_wall_windows_are_shown() -> None:
-    """The window that the wall opens with is among those that the settings show."""
-    variables = {v["name"]: v for v in wall.dashboard()["templating"]["list"]}
-    assert set(variables) == {"team", "window"}
-    shown = load_settings(DEPLOY).metrics.show.windows
-    assert variables["window"]["current"]["value"] in shown
-
-
-# ---------------------------------------------------------------- Prometheus
-
-
-def test_prometheus_accepts_its_configuration(promtool: str) -> None:
-    """`promtool check config` has nothing against it, and it scrapes the worker's port."""
-    file = DEPLOY / "prometheus" / "prometheus.yml"
-    run(promtool, "check", "config", file)
-    scraped = yaml.safe_load(file.read_text())["scrape_configs"][0]["dns_sd_configs"][0]
-    assert scraped["names"] == ["worker"]
-    assert scraped["port"] == load_settings(DEPLOY).metrics.port
-
-
-def test_prometheus_accepts_every_query(promtool: str, tmp_path: Path) -> None:
-    """Each query of the wall is PromQL."""
-    rules = [{"record": "q", "expr": q.filled(), "labels": {"n": q.ref}} for q in wall.queries()]
-    file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "wall", "rules": rules}]}))
-    run(promtool, "check", "rules", "--lint=none", file)
-
-
-def answers(promtool: str, folder: Path, text: str, expected: dict[str, int]) -> None:
-    """Asserts how many series each expression finds in what a worker shows."""
-    series = [
-        {"series": name, "values": value}
-        for name, value in (
-            line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")
-        )
-        if name.startswith("kpi_") and "_bucket{" not in name
-    ]
-    checks = [
-        {
-            "expr": f"count({expression})",
-            "eval_time": "0s",
-            "exp_samples": [{"labels": "{}", "value": count}] if count else [],
-        }
-        for expression, count in expected.items()
-    ]
-    file = folder / "test.yml"
-    test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
-    file.write_text(json.dumps({"rule_files": [], "tests": [test]}))
-    run(promtool, "test", "rules", file)
-
-
-@pytest.mark.parametrize(("satisfied", "verdict"), [(10, "met"), (0, "missed"), (8, "unproven")])
-def test_tiles_say_the_verdict(promtool: str, tmp_path: Path, satisfied: int, verdict: str) -> None:
-    """Of a tile's four colours one shows: that of the goal's verdict, with target and samples."""
-    text = wall.metrics(wall.engine(satisfied))
-    tile = {q.ref: q.filled() for q in wall.queries() if q.panel == "Satisfied customers"}
-    always = {"target", "samples"}
-    assert set(tile) == {"met", "unproven", "missed", "free"} | always
-    expected = {tile[ref]: int(ref in {verdict} | always) for ref in tile}
-    answers(promtool, tmp_path, text, expected)
-
-
-def test_tiles_are_neutral_without_a_goal(promtool: str, tmp_path: Path) -> None:
-    """On a window that has no goal a tile shows its figure and judges nothing."""
-    text = wall.metrics(wall.engine(satisfied=0))
-    tile = [q for q in wall.queries() if q.panel == "Satisfied customers"]
-    expected = {q.filled(window="today"): int(q.ref in {"free", "samples"}) for q in tile}
-    answers(promtool, tmp_path, text, expected)
-
-
-def test_tables_have_their_rows(promtool: str, tmp_path: Path) -> None:
-    """The agents' table has a row per agent, and the alerts' table the one that fires."""
-    text = wall.metrics(wall.engine(satisfied=0))
-    rows = {q.filled(): 4 for q in wall.queries() if q.panel.startswith("Agents of")}
-    firing = next(q for q in wall.queries() if q.panel == "Alerts firing")
-    answers(promtool, tmp_path, text, rows | {firing.filled(): 1})
+    uids = re.findall(r'"uid": "(\w+)"', "".join(file.read_text() for file in BOARDS))
+    assert set(uids) == {source["datasources"][0]["uid"]}

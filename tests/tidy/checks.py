@@ -40,7 +40,8 @@ _WORLD: Final = (
     *("random", "secrets", "socket", "threading", "time"),
 )
 ROOMS: Final = (
-    Room("stream", forbidden=("tests",)),
+    Room("stream", forbidden=("deploy", "tests")),
+    Room("deploy", forbidden=("stream", "tests"), allowed=("stream.core",)),
     Room("stream.core", forbidden=("stream", *_WORLD), allowed=("stream.core",), ambient=False),
     Room("stream.kafka", forbidden=("stream.serve", *_ABOVE)),
     Room("stream.serve", forbidden=("stream.kafka", *_ABOVE)),

@@ -1,14 +1,11 @@
-"""The dashboard's queries, and the gauges that a worker with the shipped settings would show."""
+"""What a worker with the shipped settings and goals shows, without Kafka."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.config import load_settings
@@ -21,51 +18,14 @@ from tests.core.build import from_mapping
 
 TOP: Final = Path(__file__).parents[2]
 DEPLOY: Final = TOP / "deploy"
-WALL: Final = DEPLOY / "grafana" / "dashboards" / "wall.json"
 NOW_MS: Final = 1_772_442_000_500  # 2026-03-02T09:00:00.5Z
 TEAM: Final = "billing"
 
-_SELECTOR: Final = re.compile(r"\b(kpi_\w+)(?:\{([^}]*)\})?")
-_LABEL: Final = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"')
-_GROUPING: Final = re.compile(r"\b(?:by|on) \(([^)]*)\)")
 
-
-class Query(NamedTuple):
-    """One query of one panel."""
-
-    panel: str
-    ref: str
-    expression: str
-
-    def filled(self, team: str = TEAM, window: str = "1h") -> str:
-        """The expression as Grafana sends it."""
-        return self.expression.replace("$team", team).replace("$window", window)
-
-
-def dashboard() -> dict[str, Any]:
-    """The wall."""
-    parsed: dict[str, Any] = json.loads(WALL.read_text("utf-8"))
-    return parsed
-
-
-def queries() -> list[Query]:
-    """Every query of every panel."""
-    return [
-        Query(panel["title"], target["refId"], target["expr"])
-        for panel in dashboard()["panels"]
-        for target in panel["targets"]
-    ]
-
-
-def used(expression: str) -> Iterator[tuple[str, set[str]]]:
-    """Every metric that an expression names, with the labels it selects by."""
-    for metric, labels in _SELECTOR.findall(expression):
-        yield metric, set(_LABEL.findall(labels))
-
-
-def groupings(expression: str) -> set[str]:
-    """The labels that an expression groups or matches by."""
-    return {label.strip() for text in _GROUPING.findall(expression) for label in text.split(",")}
+def owned() -> dict[str, set[str]]:
+    """The labels of the worker's own gauges: they have no sample until a partition is owned."""
+    gauges = [m for m in vars(Telemetry(CollectorRegistry())).values() if isinstance(m, Gauge)]
+    return {gauge._name: set(gauge._labelnames) for gauge in gauges}
 
 
 def engine(satisfied: int) -> Engine:
@@ -79,7 +39,7 @@ def engine(satisfied: int) -> Engine:
     partition.begin_judging()
     events = []
     for n in range(40):
-        at = {"agent_id": f"a-{n % 4}", "team_id": TEAM, "queue": "invoices"}
+        at = {"agent_id": f"a-{n % 4}", "team_id": TEAM, "queue": "invoices", "site_id": "north"}
         work = {"talk_ms": 300_000, "wait_ms": 9_000, "outcome": "handled"}
         names = {"event_id": f"e{n}", "interaction_id": f"i{n}", "ended_at": NOW_MS - n * 60_000}
         events.append(from_mapping({"type": "interaction", **names, **at, **work}))

@@ -1,0 +1,1 @@
+"""The Grafana dashboards as code, over the KPI catalogue: `make boards` writes them anew."""
