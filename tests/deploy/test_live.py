@@ -15,6 +15,7 @@ import yaml
 from deploy.grafana.boards.panels import SEVERITIES
 from deploy.grafana.boards.promql import RECORDED, SAMPLES, recorded
 from stream.adapters import timed
+from stream.core.events import Interaction
 from stream.core.kpis import CATALOGUE, Kpi, kpis_of
 from stream.synth import TEAMS, agents, traffic
 from tests.deploy import exporter, queries
@@ -106,13 +107,30 @@ class Load:
                 break
 
     def _send(self, seed: int, from_ms: int, to_ms: int) -> None:
-        """Synthetic events, whose names hold the seed, and a record that is none."""
+        """Synthetic events, whose names hold the seed, and a record that is none.
+
+        Somebody gives up in each queue: where nobody did, chance would decide a goal's state.
+        """
         records = [Sent(self._topics["interactions"], b"{", b"nobody")]
-        for event in map(timed, traffic(seed, from_ms, to_ms)):
+        for event in map(timed, (*traffic(seed, from_ms, to_ms), *given_up(to_ms - 60_000))):
             topic = self._topics["interactions" if event.kind == "interaction" else "surveys"]
             raw = event.raw.replace(b'"event_id":"', f'"event_id":"{seed}-'.encode())
             records.append(Sent(topic, raw, event.key.encode()))
         send(self._kafka.bootstrap, records)
+
+
+def given_up(at_ms: int) -> Iterator[Interaction]:
+    """One caller of each queue who waited for a minute and left."""
+    for team in TEAMS:
+        yield Interaction(
+            event_id=f"gone-{team}",
+            interaction_id=f"gone-{team}",
+            ended_at=at_ms,
+            outcome="abandoned",
+            site_id=SITE,
+            queue=team,
+            wait_ms=60_000,
+        )
 
 
 class Scraped(NamedTuple):
