@@ -30,9 +30,7 @@ class Teams:
         """Makes known which team, and where, the dimensions with `index` name."""
         if index >= len(self._by_dims):
             self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
-        self._by_dims[index] = (
-            _NONE if team is None else self._numbers.hold((team, site or ""))
-        )
+        self._by_dims[index] = _NONE if team is None else self._numbers.hold((team, site or ""))
 
     def leave(self, index: int) -> None:
         """Undoes `join`; nobody's latest event has these dimensions any more."""

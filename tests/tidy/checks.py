@@ -34,7 +34,14 @@ class Room:
         return any(_within(imported, name) for name in self.forbidden)
 
 
-_ABOVE: Final = ("stream.cli", "stream.demo", "stream.replay", "stream.synth", "tests")
+_ABOVE: Final = (
+    "stream.cli",
+    "stream.commands",
+    "stream.demo",
+    "stream.replay",
+    "stream.synth",
+    "tests",
+)
 _WORLD: Final = (
     *("aiohttp", "aiokafka", "asyncio", "faust", "mode", "prometheus_client"),
     *("random", "secrets", "socket", "threading", "time"),

@@ -1,0 +1,1 @@
+"""The commands of `kpi-stream`, by what they are for; `stream/cli.py` puts them together."""
