@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from stream import __version__
+from stream.commands.deadletters import dead_letters
 from stream.commands.files import compute, replay
 from stream.commands.options import FOLDER, clear_errors, config_option
+from stream.commands.tail import tail
 from stream.config import GOALS_FILE, SETTINGS_FILE, load_settings
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
 from stream.demo.play import run as run_demo
@@ -121,5 +123,5 @@ def kpis() -> None:
         click.echo(f"  source:  {kpi.source}")
 
 
-for _command in (compute, replay):
+for _command in (compute, dead_letters, replay, tail):
     main.add_command(_command)

@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     queues: dict[str, Queue] = {}
     skew: DurationMs = 300_000
     late_to_dead_letters: bool = False
+    dead_letter_retention: Annotated[DurationMs, Field(ge=60_000)] = 14 * 86_400_000
     flush_interval: Annotated[DurationMs, Field(ge=10, le=60_000)] = 200
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     instance: str | None = None
@@ -185,7 +186,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _own_topics_are_apart(self) -> Settings:
-        for name in (self.changelog, self.rollups, self.rollups_changelog):
+        for name in (self.changelog, self.rollups, self.rollups_changelog, self.replayed):
             if name in self.topics.model_dump().values():
                 message = f"a topic has the name of one of ours, {name}"
                 raise ValueError(message)
@@ -205,6 +206,11 @@ class Settings(BaseSettings):
     def rollups_changelog(self) -> str:
         """The topic in which the alerts of those scopes are kept."""
         return f"{self.app}-rollups-changelog"
+
+    @property
+    def replayed(self) -> str:
+        """The topic that says which dead letters `dead-letters replay` has re-submitted."""
+        return f"{self.app}-dead-letters-replayed"
 
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the settings' order."""

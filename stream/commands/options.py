@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
+from aiokafka.errors import KafkaError
 
 from stream.adapters import AdapterError
 from stream.config import GOALS_FILE, SETTINGS_FILE
 from stream.demo.servers import DemoError
+from stream.kafka.delivery import DeliveryError
+from stream.kafka.recovery import DisagreementError
+from stream.kafka.rowcodec import UnknownFormatError
 from stream.kafka.topology import TopologyError
 from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EXPLAINED: Final = (
+    *(AdapterError, DeliveryError, DemoError, DisagreementError),
+    *(TopologyError, UnknownFormatError),
+)
+_INTERRUPTED: Final = 130  # as shells say it
+
+T = TypeVar("T")
 
 config_option = click.option(
     "--config",
@@ -43,8 +55,18 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             for fault in faults.faults:
                 click.echo(fault, err=True)
             sys.exit(exit_code)
-        except (TopologyError, AdapterError, DemoError) as error:
+        except _EXPLAINED as error:
             click.echo(f"kpi-stream: {error}", err=True)
             sys.exit(exit_code)
 
     return wrapped
+
+
+def run_client(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command that is a client of Kafka's; Ctrl-C ends it without a word."""
+    try:
+        return asyncio.run(work)
+    except KafkaError as error:
+        raise click.ClickException(f"Kafka: {error}") from error
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -23,7 +23,7 @@ from stream.config import Settings
 from stream.kafka.connection import connection_options
 from stream.kafka.headers import accept_any_header_name
 from stream.kafka.records import Record, make_records_lean
-from stream.kafka.topology import RECORD_BYTES_MAX
+from stream.kafka.topicconfig import RECORD_BYTES_MAX
 
 SERVICE_LOG = logging.getLogger("faust.service")
 

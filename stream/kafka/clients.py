@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from stream.config import Settings
 from stream.kafka.connection import connection_options
-from stream.kafka.topology import RECORD_BYTES_MAX
+from stream.kafka.topicconfig import RECORD_BYTES_MAX
 
 TRANSACTION_TIMEOUT_MS = 10_000
 

@@ -23,7 +23,6 @@ from stream.kafka.rowcodec import UnknownFormatError
 ALERT: Final = b"a"
 CHECKPOINT_KEY: Final = b"c"
 CHECKPOINT_FORMAT: Final = 1
-DETAIL_MAX: Final = 500
 
 
 class Told(Struct):
@@ -223,16 +222,3 @@ def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) ->
             "target": str(judgement.terms.target),
         }
     return orjson.dumps(record)
-
-
-def dead_letter_headers(
-    reason: str, detail: str, topic: str, partition: int, offset: int
-) -> list[tuple[str, bytes]]:
-    """Why and from where a record was refused."""
-    return [
-        ("kpi-reason", reason.encode()),
-        ("kpi-detail", detail[:DETAIL_MAX].encode(errors="replace")),
-        ("kpi-topic", topic.encode()),
-        ("kpi-partition", str(partition).encode()),
-        ("kpi-offset", str(offset).encode()),
-    ]

@@ -26,11 +26,12 @@ class RebalancedError(DeliveryError):
 
 
 class Outgoing(NamedTuple):
-    """One record to be written."""
+    """One record to be written; without a time, it is of the time at which it is written."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers = _NO_HEADERS
+    timestamp_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -129,11 +130,11 @@ async def send_batches(
     """
     futures: list[asyncio.Future[Any]] = []
     batch = producer.create_batch()
-    for key, value, headers in records:
-        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+    for key, value, headers, timestamp_ms in records:
+        if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
             futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
             batch = producer.create_batch()
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
                 message = f"a record of {len(value or b'')} bytes does not fit in a batch"
                 raise DeliveryError(message)
     if batch.record_count():

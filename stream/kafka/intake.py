@@ -19,7 +19,7 @@ from stream.core.events import (
     Survey,
     routing_key,
 )
-from stream.kafka.codec import dead_letter_headers
+from stream.kafka.deadletters import Origin, dead_letter_headers
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.site import Site
 from stream.kafka.topology import partition_of
@@ -78,7 +78,8 @@ class Intake:
         if reason == LATE and not self._site.settings.late_to_dead_letters:
             return
         telemetry.dead_letters.labels(reason=reason).inc()
-        headers = dead_letter_headers(reason, detail, record.topic, record.partition, record.offset)
+        origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+        headers = dead_letter_headers(reason, detail, origin)
         self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
         self._pending_bytes += len(record.value or b"")
 

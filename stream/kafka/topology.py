@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,18 +17,15 @@ from aiokafka.partitioner import murmur2
 from stream.config import Settings
 from stream.kafka.access import why_refused
 from stream.kafka.connection import connection_options
+from stream.kafka.topicconfig import kept_too_long, lost_state, wanted_configs
 from stream.kafka.topicids import topic_ids
 
 log = logging.getLogger(__name__)
 
 CONNECT_TRIES: Final = 10
-RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 _CONNECT_PAUSE_S: Final = 2.0
 SEEN_TRIES: Final = 100
 _SEEN_PAUSE_S: Final = 0.1
-_COMPACTED: Final = {"cleanup.policy": "compact"}
-# What is passed on, a record of the greatest size with headers of ours, still has to fit.
-_LARGE_RECORDS: Final = {"max.message.bytes": str(RECORD_BYTES_MAX)}
 _ALREADY_EXISTS: Final = 36
 ROWS: Final = "rows"
 ROLLUPS: Final = "rollups"
@@ -101,19 +99,16 @@ async def prepare(settings: Settings) -> Topology:
     Raises:
         TopologyError: if no broker answers or lets us in, or partition counts differ.
     """
-    admin = await _connect(settings)
-    try:
-        counts = await _partition_counts(admin)
+    async with administration(settings) as admin:
+        counts = await partition_counts(admin)
         partitions = _common_count(counts, settings)
-        wanted = _wanted(settings, partitions)
-        await _check_policies(admin, [name for name in _kept(settings) if name in counts])
+        wanted = wanted_configs(settings, with_rollups=partitions > 1)
+        await _check_policies(admin, settings, counts)
         if missing := [name for name in wanted if name not in counts]:
-            await _create(admin, settings, {name: wanted[name] for name in missing}, partitions)
-            counts = await _counts_once_all_are_seen(admin, wanted)
+            new = {name: wanted[name] for name in missing}
+            counts = await create(admin, settings, new, partitions)
             partitions = _common_count(counts, settings)
         ids = await topic_ids(admin, wanted)
-    finally:
-        await admin.close()
     others = {t: counts[t] for t in wanted if counts[t] != partitions}
     return replace(topology_of(settings, partitions), others=others, ids=ids)
 
@@ -140,17 +135,28 @@ def _kept(settings: Settings) -> tuple[str, ...]:
     return settings.changelog, settings.rollups, settings.rollups_changelog
 
 
-async def _check_policies(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
-    """What is deleted with age, and not only when something newer replaces it, is lost state."""
+async def _check_policies(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Container[str]
+) -> None:
+    letters, kept = settings.topics.dead_letters, _kept(settings)
+    there = [name for name in (*kept, letters) if name in topics]
+    for topic, found in (await _configs(admin, there)).items():
+        if topic in kept and (fault := lost_state(topic, found)):
+            raise TopologyError(fault)
+        if topic == letters and (
+            slip := kept_too_long(topic, found, settings.dead_letter_retention)
+        ):
+            log.warning(slip)
+
+
+async def _configs(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Each topic's configuration; empty where we may not ask."""
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
-    for answer in await admin.describe_configs(asked) if asked else ():
-        for *_, name, entries in answer.resources:
-            policy = {entry[0]: entry[1] for entry in entries}.get("cleanup.policy", "compact")
-            if "delete" in policy:
-                raise TopologyError(
-                    f"topic {name!r} has cleanup.policy={policy}, which would delete state that "
-                    "is still needed; make it 'compact'"
-                )
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in (await admin.describe_configs(asked) if asked else ())
+        for *_, name, entries in answer.resources
+    }
 
 
 def _inputs(settings: Settings) -> tuple[str, ...]:
@@ -165,27 +171,25 @@ def _inputs(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _wanted(settings: Settings, partitions: int) -> dict[str, dict[str, str]]:
-    """Every topic with the configuration it is created with."""
-    topics = settings.topics
-    rollups = {settings.rollups: _COMPACTED, settings.rollups_changelog: _COMPACTED}
-    return {
-        **(rollups if partitions > 1 else {}),
-        topics.interactions: {},
-        topics.surveys: {},
-        topics.agent_facts: _LARGE_RECORDS,
-        settings.changelog: _COMPACTED,
-        topics.kpis: _COMPACTED,
-        topics.alerts: {},
-        topics.dead_letters: _LARGE_RECORDS,
-    }
-
-
 def _admin(settings: Settings) -> AIOKafkaAdminClient:
     try:
         return AIOKafkaAdminClient(**connection_options(settings))
     except (OSError, ValueError) as error:
         raise TopologyError(f"setting 'security': {error}") from error
+
+
+@asynccontextmanager
+async def administration(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks about topics and creates them.
+
+    Raises:
+        TopologyError: if no broker answers or lets us in.
+    """
+    admin = await _connect(settings)
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
@@ -216,17 +220,25 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     raise TopologyError(message)
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """How many partitions each topic has that is there and that we may see."""
     found: list[dict[str, Any]] = await admin.describe_topics()
     return {topic["topic"]: len(topic["partitions"]) for topic in found}
 
 
-async def _create(
+async def create(
     admin: AIOKafkaAdminClient,
     settings: Settings,
     missing: Mapping[str, dict[str, str]],
     partitions: int,
-) -> None:
+) -> dict[str, int]:
+    """Creates topics with their configurations; one that is there by now will do.
+
+    Returns how many partitions each topic has that is there.
+
+    Raises:
+        TopologyError: if the broker will not.
+    """
     response = await admin.create_topics(
         [
             NewTopic(name, partitions, settings.replication, topic_configs=configs)
@@ -239,6 +251,7 @@ async def _create(
             message = f"topic {name!r} could not be created: {reason}"
             raise TopologyError(message)
     log.info("created topics with %d partitions: %s", partitions, ", ".join(missing))
+    return await _counts_once_all_are_seen(admin, missing)
 
 
 async def _counts_once_all_are_seen(
@@ -247,7 +260,7 @@ async def _counts_once_all_are_seen(
     """A broker shows a topic a little after its controller has made it."""
     unseen: list[str] = []
     for _ in range(SEEN_TRIES):
-        counts = await _partition_counts(admin)
+        counts = await partition_counts(admin)
         unseen = [name for name in wanted if not counts.get(name)]
         if not unseen:
             return counts

@@ -79,7 +79,7 @@ class ExactlyOnce:
         """Gives the partition's producer up."""
         writer = self._writers.pop(partition, None)
         if writer is not None:
-            await _discard(writer.producer)
+            await discard(writer.producer)
 
     async def deliver(self, flush: Flush) -> None:
         """Commits `flush`, if need be over several producers; on return it is visible, once.
@@ -112,7 +112,7 @@ class ExactlyOnce:
     async def _try_again(self, flush: Flush) -> Exception | None:
         """With a new producer, once the changelog says that the last try did not get through."""
         writer = self._writers[flush.partition]
-        await _discard(writer.producer)
+        await discard(writer.producer)
         try:
             writer.producer = await self._start(flush.partition)
             if await self._is_committed(writer, flush):
@@ -126,7 +126,7 @@ class ExactlyOnce:
     async def _commit(self, writer: _Writer, flush: Flush) -> None:
         producer = writer.producer
         await producer.begin_transaction()
-        results = await _send(producer, flush)
+        results = await send_all(producer, flush)
         if flush.offsets:
             offsets = {
                 TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in flush.offsets.items()
@@ -150,24 +150,33 @@ class ExactlyOnce:
         return False
 
     async def _start(self, partition: int) -> AIOKafkaProducer:
-        producer = self._clients.producer(f"{self._group}-{self._stage}-{partition}")
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                await producer.start()
-                # An empty transaction costs no request, but waits for the id that fences.
-                await producer.begin_transaction()
-                await producer.abort_transaction()
-        except asyncio.CancelledError:
-            await _discard(producer)
-            raise
-        except (KafkaError, TimeoutError) as error:
-            await _discard(producer)
-            message = (
-                f"no transactional producer for partition {partition}: {error!r}; for a broker "
-                "without transactions set `delivery: at_least_once`"
-            )
-            raise DeliveryError(message) from error
-        return producer
+        return await start_fencing(self._clients, f"{self._group}-{self._stage}-{partition}")
+
+
+async def start_fencing(clients: Clients, transactional_id: str) -> AIOKafkaProducer:
+    """A producer, whose start fences whoever had its id and ends what that one left open.
+
+    Raises:
+        DeliveryError: if the broker gives no transactions.
+    """
+    producer = clients.producer(transactional_id)
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await producer.start()
+            # An empty transaction costs no request, but waits for the id that fences.
+            await producer.begin_transaction()
+            await producer.abort_transaction()
+    except asyncio.CancelledError:
+        await discard(producer)
+        raise
+    except (KafkaError, TimeoutError) as error:
+        await discard(producer)
+        message = (
+            f"no transactional producer {transactional_id!r}: {error!r}; for a broker without "
+            "transactions set `delivery: at_least_once`"
+        )
+        raise DeliveryError(message) from error
+    return producer
 
 
 async def raise_if_taken_over(
@@ -183,7 +192,7 @@ async def raise_if_taken_over(
         raise FencedError(message) from error
 
 
-async def _send(producer: AIOKafkaProducer, flush: Flush) -> list[Any]:
+async def send_all(producer: AIOKafkaProducer, flush: Flush) -> list[Any]:
     """Sends everything, waits for all of it and raises what failed first.
 
     aiokafka sends nothing more once a batch was fenced: it says `IllegalOperation`, and that
@@ -212,7 +221,7 @@ def _note_failure(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-async def _discard(producer: AIOKafkaProducer) -> None:
+async def discard(producer: AIOKafkaProducer) -> None:
     """Stops a producer that may be broken; an open transaction is Kafka's to abort."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError, asyncio.InvalidStateError):
         async with asyncio.timeout(5):

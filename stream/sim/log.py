@@ -36,6 +36,7 @@ class Record:
     value: bytes | None
     headers: Headers
     transaction: Transaction | None = None
+    timestamp: int = 0
 
     @property
     def is_visible(self) -> bool:

@@ -27,7 +27,7 @@ from stream.core.windows import parse_window
 from stream.durations import parse_duration_ms
 from stream.goalfile import load_goals
 from stream.kafka.clocks import Clocks
-from stream.kafka.codec import dead_letter_headers
+from stream.kafka.deadletters import Origin, dead_letter_headers
 from stream.yamlfile import Faults
 
 SEEDS: Final = Path(__file__).parent / "seeds"
@@ -47,7 +47,7 @@ def events(raw: bytes, folder: Path) -> None:
         if isinstance(found, Refusal):
             assert found.reason in {"malformed", "invalid", "version"}
             assert found.detail
-            dead_letter_headers(found.reason, found.detail, "t", 0, 0)
+            dead_letter_headers(found.reason, found.detail, Origin("t", 0, 0))
         elif not isinstance(found, Ignored):
             (sums,) = contributions_of([found], Thresholds()).tolist()
             assert all(0 <= value < 2**48 for value in sums)

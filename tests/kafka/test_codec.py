@@ -14,10 +14,8 @@ from stream.core.readings import Reading
 from stream.core.verdicts import AlertKey
 from stream.kafka.codec import (
     CHECKPOINT_KEY,
-    DETAIL_MAX,
     Checkpoint,
     ReadingCodec,
-    dead_letter_headers,
     decode_alert_key,
     decode_alert_state,
     decode_checkpoint,
@@ -148,12 +146,3 @@ def test_compute_and_the_topic_say_the_same() -> None:
     for figure in written["kpis"].values():
         del figure["definition"]
     assert {name: written[name] for name in own} == own
-
-
-def test_a_dead_letters_detail_is_cut_and_never_fails() -> None:
-    """Whatever a record provoked as a message."""
-    headers = dict(dead_letter_headers("invalid", "\ud800" + "x" * 9_999, "t", 3, 17))
-    assert len(headers["kpi-detail"]) == DETAIL_MAX
-    assert headers["kpi-detail"].startswith(b"?x")
-    assert (headers["kpi-topic"], headers["kpi-partition"]) == (b"t", b"3")
-    assert headers["kpi-offset"] == b"17"

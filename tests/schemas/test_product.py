@@ -30,10 +30,10 @@ from stream.core.windows import parse_window
 from stream.kafka.codec import (
     ReadingCodec,
     alert_topic_key,
-    dead_letter_headers,
     encode_announcement,
     kpi_key,
 )
+from stream.kafka.deadletters import Origin, dead_letter_headers
 from tests.core.build import from_mapping
 from tests.schemas.contracts import SCHEMAS, examples, faults, schema
 from tests.schemas.test_schemas import label, load
@@ -310,7 +310,7 @@ def test_keys_are_as_documented() -> None:
 @pytest.mark.parametrize("detail", ["", "wrong type - at `$.csat`", "é" * 600, "\ud800"])
 def test_dead_letter_headers_validate(detail: str) -> None:
     """The headers, read as UTF-8, satisfy their schema whatever the detail says."""
-    headers = dead_letter_headers("invalid", detail, "interactions", 3, 2**40)
+    headers = dead_letter_headers("invalid", detail, Origin("interactions", 3, 2**40, NOW_MS))
     assert faults("dead-letter", {name: value.decode() for name, value in headers}) == []
 
 

@@ -56,7 +56,7 @@ def failed_future_ignored(patch: pytest.MonkeyPatch) -> None:
         results = await asyncio.gather(*futures, return_exceptions=True)
         return [result for result in results if not isinstance(result, BaseException)]
 
-    patch.setattr(transactions, "_send", send)
+    patch.setattr(transactions, "send_all", send)
 
 
 class LiveRows(dict[TP, list[Outgoing]]):
