@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from stream.serve.listing import (
 Listed = tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]
 Pick = Callable[[Any], Listed | None]
 Texts = tuple[str, ...]
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class Since(Instant):
@@ -98,7 +98,7 @@ def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def _several(name: str, of: Iterable[str] | None = None) -> Any:
+def _several(name: str, of: Iterable[str] | None = None) -> Decorator:
     kind = None if of is None else click.Choice(list(of))
     return click.option(f"--{name}", f"{name}s", multiple=True, type=kind, help="Repeat for more.")
 
@@ -206,13 +206,22 @@ async def _print(
     shown = 0
     async with open_topic(settings, topic, reading.since_ms) as reader:
         _echo(lines.heading())
-        async with aclosing(reader.records(follow=reading.follow)) as records:
-            async for record in records:
-                if (listed := pick(record)) is not None:
-                    _echo(lines.of(*listed))
-                    shown += 1
-                    if shown == reading.limit:
-                        return
+        async for record in reader.records(follow=reading.follow):
+            shown += _show(record, lines, pick)
+            if shown == reading.limit:
+                return
+
+
+def _show(record: Any, lines: Lines, pick: Pick) -> bool:
+    """Prints a record if it is asked for; what is of no shape that we know is said and left out."""
+    try:
+        listed = pick(record)
+        text = None if listed is None else list(lines.of(*listed))
+    except (AttributeError, LookupError, TypeError):
+        _say_odd(record, "not of the shape that it should have")
+        return False
+    _echo(text or ())
+    return text is not None
 
 
 def _echo(lines: Iterable[str]) -> None:

@@ -74,10 +74,10 @@ class Lines:
 
 def _said(row: Row, name: str) -> str:
     """A cell as people say it."""
-    value, kpi = row.get(name), row.get("kpi")
-    if name == "value" and kpi in CATALOGUE and isinstance(value, int | float):
-        return value_text(kpi, value)
-    return "–" if value is None and name == "value" and kpi is not None else _cell(value)
+    value, kpi = row.get(name), str(row.get("kpi", ""))
+    if name == "value" and kpi in CATALOGUE:
+        return "–" if value is None else value_text(kpi, value)
+    return _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -36,6 +36,15 @@ def delete_topic(bootstrap: str, topic: str) -> None:
     _with_admin(bootstrap, run)
 
 
+def topics(bootstrap: str) -> set[str]:
+    """The names of those that are there."""
+
+    async def run(admin: AIOKafkaAdminClient) -> set[str]:
+        return set(await admin.list_topics())
+
+    return _with_admin(bootstrap, run)
+
+
 def add_partitions(bootstrap: str, topic: str, total: int) -> None:
     """Raises a topic's number of partitions."""
 
