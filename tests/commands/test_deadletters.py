@@ -44,9 +44,7 @@ def test_a_topic_that_is_not_there_is_said(desk: Desk, tmp_path: Path) -> None:
     """Another app's dead letters, say."""
     folder = tmp_path / "other"
     folder.mkdir()
-    (folder / "kpi-stream.yaml").write_text(
-        f"broker: {desk.settings.broker}\napp: {desk.settings.app}2\n"
-    )
+    (folder / "kpi-stream.yaml").write_text(f"broker: {desk.settings.broker}\napp: other\n")
     result = replay(Desk(desk.settings, folder), "--dry-run")
     assert result.exit_code == 1
     assert result.stderr.startswith("kpi-stream: topic 'dead-letters' is not at ")
