@@ -7,16 +7,15 @@ The environment wins over the file; nested names are joined by two underscores
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -33,52 +32,20 @@ from pydantic_settings import (
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
-from stream.durations import parse_duration_ms
 from stream.environment import NESTED, PREFIX, faulty_variables
+from stream.fields import DurationMs, KpiName, Strict, TopicName, WindowName, ZoneName
+from stream.secretfile import from_files
 from stream.security import Security
 from stream.yamlfile import Faults, read_yaml
 
 SETTINGS_FILE: Final = "kpi-stream.yaml"
 GOALS_FILE: Final = "goals.yaml"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,500}")
 
 
 def _split_commas(value: object) -> object:
     """A list as the environment writes it: `15m,1h`."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        message = f"{name!r}: not a time zone of the IANA data base, such as 'Europe/Berlin'"
-        raise ValueError(message) from error
-    return name
-
-
-def _check_window(name: str) -> str:
-    parse_window(name)
-    return name
-
-
-def _check_kpi(name: str) -> str:
-    if name not in CATALOGUE:
-        message = f"{name!r}: no such KPI; `kpi-stream kpis` lists them"
-        raise ValueError(message)
-    return name
-
-
-DurationMs = Annotated[int, BeforeValidator(parse_duration_ms), Field(ge=0, le=31 * 86_400_000)]
-ZoneName = Annotated[str, AfterValidator(_check_zone)]
-WindowName = Annotated[str, AfterValidator(_check_window)]
-KpiName = Annotated[str, AfterValidator(_check_kpi)]
-TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$")]
-
-
-class Strict(BaseModel):
-    """A part of the settings: unknown names are faults, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Topics(Strict):
@@ -117,11 +84,30 @@ class Shown(Strict):
 
 
 class Metrics(Strict):
-    """Where `/metrics` and `/health` are, and what they show. Port 0 takes a free one."""
+    """Where `/metrics` and `/health` are, and what they show. Port 0 takes a free one.
+
+    With a `token`, `/metrics` asks for it (`Authorization: Bearer`), and `/health` tells others
+    no details.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 9_464
+    token: SecretStr | None = None
+    token_file: Path | None = None
     show: Shown = Shown()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_token(cls, fields: Any) -> Any:
+        return from_files(fields, "token")
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            message = "a token has 16 to 500 letters, digits and any of -._~+/="
+            raise ValueError(message)
+        return token
 
 
 class Settings(BaseSettings):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from stream.config import DurationMs, KpiName, Strict, WindowName
 from stream.core.goals import Goal, Severity, Target, Terms, parse_target
 from stream.core.kpis import CATALOGUE, Kpi, ScopeKind
+from stream.fields import DurationMs, KpiName, Strict, WindowName
 from stream.yamlfile import Faults, read_yaml
 
 GOALS_MAX = 500

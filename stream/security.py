@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FilePath, SecretStr, model_validator
+
+from stream.secretfile import from_files
 
 
 class Security(BaseModel):
@@ -18,10 +20,17 @@ class Security(BaseModel):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     username: str | None = None
     password: SecretStr | None = None
+    password_file: Path | None = None
     ca_file: FilePath | None = None
     cert_file: FilePath | None = None
     key_file: FilePath | None = None
     key_password: SecretStr | None = None
+    key_password_file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, fields: Any) -> Any:
+        return from_files(fields, "password", "key_password")
 
     @model_validator(mode="after")
     def _complete(self) -> Security:

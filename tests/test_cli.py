@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -131,3 +134,17 @@ def test_the_number_of_processes_is_at_least_one(folder: Path) -> None:
     assert folder.exists()
     assert "x>=1" in run("worker", "--processes", "0").stderr
     assert "--slot" not in run("worker", "--help").stdout
+
+
+def test_no_secret_is_ever_an_argument() -> None:
+    """Else `ps` would show it to everybody on the machine; files and variables are for that."""
+
+    def options(group: click.Group) -> Iterator[str]:
+        for command in group.commands.values():
+            yield from (name for option in command.params for name in option.opts)
+            if isinstance(command, click.Group):
+                yield from options(command)
+
+    named = set(options(main))
+    assert "--config" in named
+    assert [name for name in named if re.search("password|secret|token|key(?!s)", name)] == []

@@ -11,11 +11,12 @@ from typing import Any
 import click
 import orjson
 
-from stream.commands.options import Instant, clear_errors, config_option, run_client
+from stream.commands.options import clear_errors, config_option, run_client
 from stream.config import Settings, load_settings
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.redaction import redacted_detail, redacted_key, redacted_value
 from stream.durations import parse_duration_ms
+from stream.instant import Instant
 from stream.kafka.codec import iso
 from stream.kafka.deadletters import DeadLetter, read_letter
 from stream.kafka.topicreader import BEGINNING, open_topic

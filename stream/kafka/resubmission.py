@@ -35,7 +35,7 @@ from stream.kafka.replayed import Account, Selection, decode_account, encode_acc
 from stream.kafka.topicconfig import COMPACTED, RECORD_BYTES_MAX
 from stream.kafka.topicids import topic_ids
 from stream.kafka.topicreader import BEGINNING, TopicReader, open_topic
-from stream.kafka.topology import administration, create, partition_counts
+from stream.kafka.topology import administration, create_topics, partition_counts
 from stream.kafka.transactions import FencedError, discard, send_all, start_fencing
 
 CHUNK_RECORDS: Final = 500
@@ -221,7 +221,7 @@ async def resubmit(
     async with administration(settings) as admin:
         counts = await partition_counts(admin)
         if settings.replayed not in counts and not dry_run:
-            counts = await create(admin, settings, {settings.replayed: COMPACTED}, 1)
+            counts = await create_topics(admin, settings, {settings.replayed: COMPACTED}, 1)
         topic_id = (await topic_ids(admin, [letters])).get(letters, "")
     topics = settings.topics
     names = (topics.interactions, topics.surveys, topics.agent_facts)

@@ -106,7 +106,7 @@ async def prepare(settings: Settings) -> Topology:
         await _check_policies(admin, settings, counts)
         if missing := [name for name in wanted if name not in counts]:
             new = {name: wanted[name] for name in missing}
-            counts = await create(admin, settings, new, partitions)
+            counts = await create_topics(admin, settings, new, partitions)
             partitions = _common_count(counts, settings)
         ids = await topic_ids(admin, wanted)
     others = {t: counts[t] for t in wanted if counts[t] != partitions}
@@ -226,7 +226,7 @@ async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in found}
 
 
-async def create(
+async def create_topics(
     admin: AIOKafkaAdminClient,
     settings: Settings,
     missing: Mapping[str, dict[str, str]],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -49,6 +51,11 @@ class MetricsServer:
             OSError: if the port is taken.
         """
         app = web.Application()
+        if not self._settings.token and not _is_loopback(self._settings.host):
+            log.warning(
+                "anybody who reaches %s may read the metrics: set metrics.token",
+                self._settings.host,
+            )
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/health", self._get_health)
         self._runner = web.AppRunner(app, access_log=None)
@@ -64,13 +71,31 @@ class MetricsServer:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _get_metrics(self, _: web.Request) -> web.Response:
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        if not self._knows(request):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
         body = self._exposition.render(self._engines()) + generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
-    async def _get_health(self, _: web.Request) -> web.Response:
+    async def _get_health(self, request: web.Request) -> web.Response:
+        """Without a token too: whoever restarts us has none."""
         health = self._health()
-        return web.json_response(
-            {"healthy": health.healthy, "detail": health.detail},
-            status=200 if health.healthy else 503,
-        )
+        answer = {"healthy": health.healthy}
+        detail = {"detail": health.detail} if self._knows(request) else {}
+        return web.json_response(answer | detail, status=200 if health.healthy else 503)
+
+    def _knows(self, request: web.Request) -> bool:
+        """Whether the asker has the token, or needs none."""
+        if self._settings.token is None:
+            return True
+        expected = f"Bearer {self._settings.token.get_secret_value()}"
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
+
+
+def _is_loopback(host: str) -> bool:
+    """Names other than the usual one may stand for any address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,19 +21,21 @@ from tests.core.build import call, with_events
 class Worker:
     """What a server asks of a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, **metrics: Any) -> None:
         self.engines: list[Engine] = []
         self.health = Health(healthy=True, detail="fine")
         registry = CollectorRegistry()
         self.counter = Counter("own", "Its own", registry=registry)
         self.server = MetricsServer(
-            Metrics(port=0), registry, lambda: self.engines, lambda: self.health
+            Metrics(port=0, **metrics), registry, lambda: self.engines, lambda: self.health
         )
 
-    async def get(self, path: str) -> tuple[int, str, str]:
+    async def get(self, path: str, authorization: str | None = None) -> tuple[int, str, str]:
         """Status, content type and body of an answer."""
         place = f"http://127.0.0.1:{self.server.port}{path}"
-        async with aiohttp.ClientSession() as session, session.get(place) as answer:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        session = aiohttp.ClientSession(headers=headers)
+        async with session, session.get(place) as answer:
             return answer.status, answer.headers["Content-Type"], await answer.text()
 
 
@@ -102,3 +106,58 @@ def test_it_listens_on_loopback_alone_and_a_taken_port_is_an_error() -> None:
             assert probe.connect_ex(("127.0.0.1", worker.server.port)) != 0
 
     asyncio.run(scenario())
+
+
+TOKEN = "t0-0123456789abcdef"  # noqa: S105 - the test's own
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (None, 401),
+        (TOKEN, 401),
+        ("Bearer", 401),
+        (f"Bearer {TOKEN}x", 401),
+        (f"Basic {TOKEN}", 401),
+        ("Bearer \u00e9", 401),
+    ],
+)
+def test_a_token_guards_metrics_and_healths_details(
+    authorization: str | None, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who restarts a worker has none, and hears whether it does its work; no more."""
+
+    async def scenario() -> list[tuple[int, str, str]]:
+        worker = Worker(token=TOKEN)
+        await worker.server.start()
+        try:
+            return [await worker.get(path, authorization) for path in ("/metrics", "/health")]
+        finally:
+            await worker.server.stop()
+
+    with caplog.at_level(logging.DEBUG):
+        metrics, health = asyncio.run(scenario())
+    assert metrics[0] == status
+    assert ("own_total" in metrics[2]) is (status == 200)
+    assert health[0] == 200
+    assert json.loads(health[2]).get("detail") == ("fine" if status == 200 else None)
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "is_said"),
+    [({"host": "0.0.0.0"}, True), ({"host": "0.0.0.0", "token": TOKEN}, False), ({}, False)],  # noqa: S104
+)
+def test_open_metrics_are_said(
+    metrics: dict[str, Any], is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where others reach them and no token is asked for."""
+
+    async def scenario() -> None:
+        worker = Worker(**metrics)
+        await worker.server.start()
+        await worker.server.stop()
+
+    asyncio.run(scenario())
+    assert ("anybody who reaches" in caplog.text) is is_said
