@@ -9,14 +9,16 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 from tests.schemas.contracts import NAMES, SCHEMAS, examples, faults, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ASYNCAPI = SCHEMAS / "asyncapi.yaml"
+# Of the package @asyncapi/specs 6.11.1, unchanged but for its white space.
+ASYNCAPI_SCHEMA = Path(__file__).parent / "asyncapi" / "3.0.0.json"
 
 
 def label(value: object) -> str:
@@ -150,6 +152,37 @@ def test_asyncapi_references_lead_somewhere() -> None:
             assert resolve(reference, file) is not None
 
 
+def asyncapi_faults(document: Any) -> list[str]:
+    """What AsyncAPI's own schema has against a document."""
+    validator = Draft7Validator(load(ASYNCAPI_SCHEMA))
+    return [f"{fault.json_path}: {fault.message}" for fault in validator.iter_errors(document)]
+
+
+def test_asyncapi_is_valid() -> None:
+    """By AsyncAPI's own schema of the version that it names."""
+    document = load(ASYNCAPI)
+    assert document["asyncapi"] == ASYNCAPI_SCHEMA.stem
+    assert asyncapi_faults(document) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["info"].pop("version"),
+        lambda d: d["channels"]["kpis"].update(adress="kpis"),
+        lambda d: d["operations"]["sendAlerts"].update(action="publish"),
+        lambda d: d["channels"]["kpis"]["bindings"]["kafka"].update(partitions=0),
+        lambda d: d["components"]["messages"]["alert"].update(payload=7),
+    ],
+    ids=["no version", "a slip", "an action of AsyncAPI 2", "a wrong binding", "no schema"],
+)
+def test_an_asyncapi_fault_is_found(change: Callable[[dict[str, Any]], object]) -> None:
+    """Else the test above would show nothing."""
+    document = load(ASYNCAPI)
+    change(document)
+    assert asyncapi_faults(document) != []
+
+
 def test_asyncapi_covers_every_schema() -> None:
     """Each schema is the payload or the headers of a message that some channel carries."""
     document = load(ASYNCAPI)
@@ -159,6 +192,7 @@ def test_asyncapi_covers_every_schema() -> None:
         for channel in document["channels"].values()
         for message in channel["messages"].values()
         for reference in references(resolve(message["$ref"], ASYNCAPI))
+        if not reference.startswith("#")
     }
     assert used == {f"{name}.v1.json" for name in NAMES}
 
