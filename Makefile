@@ -9,6 +9,9 @@ READY  := $(VENV)/.ready
 # Only the machine that makes the lock file has it; the project never needs it.
 PIP_TOOLS := pip-tools==7.6.2
 ATHERIS_HAS_WHEELS := sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'
+BYTEWAX_HAS_WHEELS := python_version < '3.13'
+# What the Python peers of the benchmark are pinned to, in an environment of their own.
+PEERS := tests/bench/apps/requirements
 
 # A wheel folder of this machine's own must not decide what is locked or installed.
 unexport PIP_FIND_LINKS
@@ -40,6 +43,12 @@ lock: ## Pin the newest versions that pyproject.toml allows in requirements.lock
 	# pip-compile drops this marker, and where there is no wheel an install would want a compiler.
 	sed -i.bak -E "s/^(atheris==[^ ]+)/\1 ; $(ATHERIS_HAS_WHEELS)/" requirements.lock
 	rm requirements.lock.bak
+	CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade \
+		--allow-unsafe --generate-hashes --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file $(PEERS).txt $(PEERS).in
+	sed -i.bak -E "s/^(bytewax==[^ ]+)/\1 ; $(BYTEWAX_HAS_WHEELS)/" $(PEERS).txt
+	rm $(PEERS).txt.bak
 
 lint: venv ## Check style, format and types
 	$(BIN)/ruff check
@@ -62,8 +71,8 @@ fuzz: venv ## Search for bytes that break a reader, SECONDS=60 for each
 demo: venv ## Watch KPIs, alerts and gauges live, with a broker in memory
 	$(BIN)/kpi-stream demo
 
-bench: venv ## Measure throughput
-	$(BIN)/python -m tests.bench
+bench: venv ## Measure speed beside other systems (half an hour); ARGS="--workload small"
+	$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: venv ## Kill, freeze and cut off workers and broker for a quarter of an hour; SEED=n repeats
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))

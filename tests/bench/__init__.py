@@ -1,6 +1,7 @@
-"""Throughput, measured: systems take turns on one topic of one broker. `make bench` runs it.
+"""The benchmark: systems take turns on one topic of one broker. `make bench` runs it.
 
-`workload.py` says what is in the topic, `systems/` has one module per system, `meter.py` measures
-one of them at work, `rounds.py` lets them take turns and `report.py` tells the result. Another
-workload is an entry in `WORKLOADS`; another system is a module and an entry in `SYSTEMS`.
+`workloads/` has one kind of workload to a module, `systems/` one system to a module and `apps/`
+the programs that the peers run; `traffic.py` says what is in the topics and `load.py` sends it in
+real time; `cores.py` says which core who runs on, `meter.py` measures a system at work, `turns.py`
+gives it a turn, and `report.py` and `readme.py` tell the result.
 """

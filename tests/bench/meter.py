@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,26 +49,25 @@ class Measured(NamedTuple):
 
 async def measure(system: System, admin: AIOKafkaAdminClient) -> Measured:
     """Follows a system that was just started until it is done or was measured for long enough."""
-    assert system.process is not None, "it was started"
-    pid = system.process.pid
+    pids = system.pids()
     looks = [Look(time.monotonic(), 0, 0.0)]  # the last one before any event, then each step on
     stuck_at_s = looks[0].at_s + STUCK_S
     while not _is_done(looks, system):
         await asyncio.sleep(POLL_S)
         system.require_alive()
         events = await committed(admin, system.task) if system.by_commits else 0
-        if not system.by_commits or not looks[-1].events:
+        if not system.by_commits or len(looks) == 1:
             events = max(events, await asyncio.to_thread(system.counted))
-        look = Look(time.monotonic(), events, cpu_seconds(pid))
-        if not events and not looks[-1].events:
-            looks = [look]
+        look = Look(time.monotonic(), events, cpu_seconds(pids))
+        if len(looks) == 1 and not (events and await asyncio.to_thread(system.has_begun)):
+            looks = [look._replace(events=0)]
         elif events > looks[-1].events:
             looks.append(look)
             stuck_at_s = look.at_s + STUCK_S
         if look.at_s > stuck_at_s:
             raise BenchError(f"{system.name}: nothing for {STUCK_S:.0f} s, {events} events so far")
     await asyncio.to_thread(system.check)
-    return _between(*_ends(looks), peak_mb(pid))
+    return _between(*_ends(looks), peak_mb(pids))
 
 
 def _is_done(looks: list[Look], system: System) -> bool:
@@ -97,22 +97,30 @@ async def committed(admin: AIOKafkaAdminClient, task: Task) -> int:
     return sum(o.offset for tp, o in offsets.items() if tp.topic == task.topic and o.offset > 0)
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used, 0 where the system does not tell (only Linux does)."""
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """CPU time that processes have used, 0 where the system does not tell (only Linux does)."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_mb(pid: int) -> float | None:
-    """The most memory that a process has held at a time, None where the system does not tell."""
+def peak_mb(pids: Sequence[int]) -> float | None:
+    """The most memory that each process has held at a time, added up; None if nobody tells."""
+    return _memory_mb(pids, "VmHWM:")
+
+
+def memory_mb(pids: Sequence[int]) -> float | None:
+    """The memory that the processes hold now, None where the system does not tell."""
+    return _memory_mb(pids, "VmRSS:")
+
+
+def _memory_mb(pids: Sequence[int], field: str) -> float | None:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
     except OSError:
         return None
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
+    lines = [line for text in texts for line in text.splitlines()]
+    found = [int(line.split()[1]) for line in lines if line.startswith(field)]
+    return sum(found) / 1024 if found else None

@@ -5,83 +5,124 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 from rich.table import Table
 
-from tests.bench.rounds import Rounds
-from tests.bench.systems.base import System
+from tests.bench import cores
+from tests.bench.result import Result, Spread
 
 FILE: Final = Path(__file__).parents[2] / "build" / "bench.json"
-RATE: Final = "events_per_s"
-_FIELDS: Final = {RATE: "rate", "cpu_us_per_event": "cpu_us_per_event", "peak_mb": "peak_mb"}
-
-Summary = dict[str, dict[str, dict[str, float]]]
-
-
-def summarise(rounds: Rounds, ours: str) -> Summary:
-    """System → metric → median, min, max; how many times a peer's rate ours is, round by round."""
-    summary: Summary = {}
-    for name, measured in rounds.measured.items():
-        if not measured:
-            continue
-        found = {metric: [getattr(m, of) for m in measured] for metric, of in _FIELDS.items()}
-        summary[name] = {m: spread(values) for m, values in found.items() if None not in values}
-    for name, measured in rounds.measured.items():
-        if name != ours and measured and rounds.measured.get(ours):
-            pairs = zip(rounds.measured[ours], measured, strict=False)
-            summary[ours][times(name)] = spread([a.rate / b.rate for a, b in pairs])
-    return summary
-
-
-def times(peer: str) -> str:
-    """The metric that says how many times a peer's rate ours is."""
-    return f"times_{peer}"
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {"median": median(values), "min": min(values), "max": max(values)}
+_MEMORY_INFO: Final = Path("/proc/meminfo")
+HEADINGS: Final[Mapping[str, tuple[str, int]]] = {
+    "events_per_s": ("events/s", 0),
+    "ours_times": ("ours is × that", 2),
+    "cpu_us_per_event": ("CPU µs/event", 1),
+    "kpis_p50_ms": ("to kpis, p50 ms", 0),
+    "kpis_p99_ms": ("p99 ms", 0),
+    "kpis_p99_9_ms": ("p99.9 ms", 0),
+    "alerts_p50_ms": ("to alerts, p50 ms", 0),
+    "alerts_p99_ms": ("p99 ms", 0),
+    "alerts_p99_9_ms": ("p99.9 ms", 0),
+    "series": ("series", 0),
+    "scrape_s": ("scrape s", 3),
+    "bytes": ("bytes", 0),
+    "calm_ms": ("longest stall without ms", 0),
+    "stall_ms": ("longest stall ms", 0),
+    "rows": ("rows", 0),
+    "recovery_s": ("recovery s", 2),
+    "rows_per_s": ("rows/s", 0),
+    "sigkill_to_ready_s": ("SIGKILL to ready s", 1),
+    "rebalance_pause_s": ("rebalance pause s", 1),
+    "bytes_per_row": ("bytes/row", 0),
+    "bytes_per_id": ("bytes/id", 1),
+    "bytes_per_event": ("bytes/event", 0),
+    "peak_mb": ("peak MB", 0),
+}
+"""Every metric's heading and how many decimals it is told with."""
 
 
-def table(workload: str, summary: Summary, systems: Sequence[type[System]]) -> Table:
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One workload as it stands in the file."""
+
+    name: str
+    about: str
+    result: Result
+
+
+def table(reported: Reported, rounds: int) -> Table:
     """One workload's results, a line per system."""
-    ours = systems[0].name
-    shown = Table(title=workload, title_justify="left")
+    title = f"{reported.name}: {reported.about}; median of {rounds} (min–max)"
+    shown = Table(title=title, title_justify="left")
     shown.add_column("system")
-    for heading in ("events/s", f"{ours} is × as fast", "CPU µs/event", "peak MB"):
-        shown.add_column(heading, justify="right")
-    for system in systems:
-        metrics = summary.get(system.name, {})
-        shown.add_row(
-            system.label,
-            _cell(metrics.get(RATE), 0),
-            _cell(summary.get(ours, {}).get(times(system.name)), 1),
-            _cell(metrics.get("cpu_us_per_event"), 1),
-            _cell(metrics.get("peak_mb"), 0),
-        )
+    summary = reported.result.summary
+    metrics = [name for name in HEADINGS if any(name in found for found in summary.values())]
+    for name in metrics:
+        shown.add_column(HEADINGS[name][0], justify="right")
+    for system, label in reported.result.labels.items():
+        if reason := reported.result.failed.get(system):
+            shown.add_row(label, f"cannot run: {reason.splitlines()[0][:60]}")
+        else:
+            found = summary.get(system, {})
+            shown.add_row(label, *(cell(found.get(name), name) for name in metrics))
     return shown
 
 
-def _cell(values: Mapping[str, float] | None, digits: int) -> str:
+def cell(values: Spread | None, metric: str) -> str:
+    """A metric's median and spread, as a person reads it."""
     if values is None:
         return "–"
+    digits = HEADINGS[metric][1]
     middle, least, most = (f"{values[name]:,.{digits}f}" for name in ("median", "min", "max"))
-    return f"{middle} ({least}–{most})"
+    return middle if least == most else f"{middle} ({least}–{most})"
 
 
-def write(summaries: Mapping[str, Summary], rounds: int, file: Path = FILE) -> None:
+def write(workloads: Mapping[str, Reported], rounds: int, file: Path = FILE) -> None:
     """Writes all workloads, and when and on what they were run."""
-    run: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
+    told = {
+        name: {
+            "about": reported.about,
+            "systems": reported.result.summary,
+            "labels": dict(reported.result.labels),
+            "failed": dict(reported.result.failed),
+        }
+        for name, reported in workloads.items()
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"run": run, "workloads": summaries}, indent=2) + "\n")
+    file.write_text(json.dumps({"run": _run(rounds), "workloads": told}, indent=2) + "\n")
+
+
+def read(file: Path = FILE) -> tuple[dict[str, Any], dict[str, Reported]]:
+    """When and on what it was run, and all workloads."""
+    written = json.loads(file.read_text())
+    return written["run"], {
+        name: Reported(
+            name, found["about"], Result(found["systems"], found["labels"], found["failed"])
+        )
+        for name, found in written["workloads"].items()
+    }
+
+
+def _run(rounds: int) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": rounds,
+        "cores": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "pinned": cores.told(),
+    }
+
+
+def _memory_gb() -> int | None:
+    """The machine's, where it tells."""
+    try:
+        return round(int(_MEMORY_INFO.read_text().split()[1]) / 1024**2)
+    except OSError:
+        return None

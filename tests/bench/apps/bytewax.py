@@ -26,6 +26,8 @@ HOP_S = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Contribution = tuple[datetime, Sums]
 
+if WANTS_SUMS:  # told to end once it has counted all, it still has to close its windows
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for threads to come, too
 progress = Progress()
 closed: list[tuple[str, int, Sums]] = []
 

@@ -64,6 +64,6 @@ if WANTS_SUMS:
 if __name__ == "__main__":
     app.run()
     tell_sums(
-        (agent, start_ms // 1000, tuple(total.values()))  # type: ignore[arg-type]
+        (agent, start_ms // 1000, tuple(total.values()))
         for (agent, start_ms), total in latest.items()
     )

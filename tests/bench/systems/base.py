@@ -52,18 +52,19 @@ class System(ABC):
     by_commits: ClassVar[bool] = True
     """Whether an event is done when it is committed, or when the system has counted it."""
 
-    def __init__(self, task: Task) -> None:
-        """Nothing runs yet."""
+    def __init__(self, task: Task, on: frozenset[int] = cores.SYSTEM) -> None:
+        """Nothing runs yet; it will run on these cores."""
         task.folder.mkdir(parents=True, exist_ok=True)
         self.task = task
+        self.on = on
         self.process: subprocess.Popen[bytes] | None = None
 
-    @classmethod
+    @classmethod  # noqa: B027 - not every system needs it
     def prepare(cls) -> None:
         """Fetches and builds what it needs; raises `BenchError` if it cannot run here."""
 
     def __enter__(self) -> Self:
-        with cores.started_on(cores.SYSTEM):
+        with cores.started_on(self.on):
             self.process = self.start()
         return self
 
@@ -85,6 +86,15 @@ class System(ABC):
     @abstractmethod
     def log(self) -> Path:
         """What the process says."""
+
+    def pids(self) -> list[int]:
+        """The processes whose work is measured."""
+        assert self.process is not None, "it was started"
+        return [self.process.pid]
+
+    def has_begun(self) -> bool:
+        """Whether all of it is at work; until then nothing is measured."""
+        return True
 
     def counted(self) -> int:
         """How many events it says it has counted; 0 where only its commits tell."""

@@ -20,7 +20,6 @@ from stream.kafka.topology import partition_of
 
 PARTITIONS: Final = 4
 SEED: Final = 20_240_229
-_HOUR_MS: Final = 3_600_000
 _DISORDER_MS: Final = 5_000
 _SITES: Final = ("lisbon", "manila", "krakow")
 _QUEUES: Final = {
@@ -35,23 +34,12 @@ _PRODUCTS: Final = ("mobile", "broadband", "tv-and-streaming")
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """So many records of so many agents over so long, up to now."""
+class Traffic:
+    """So many records of so many agents, spread evenly over so long, up to now."""
 
-    name: str
-    about: str
     agents: int
     span_ms: int
     records: int
-
-
-WORKLOADS: Final = {
-    workload.name: workload
-    for workload in (
-        Workload("small", "200 agents, the last hour", 200, _HOUR_MS, 300_000),
-        Workload("backfill", "10,000 agents, eight hours in one go", 10_000, 8 * _HOUR_MS, 500_000),
-    )
-}
 
 
 class Contact(NamedTuple):
@@ -62,19 +50,19 @@ class Contact(NamedTuple):
     at_ms: int
 
 
-def contacts(workload: Workload, now_ms: int, seed: int = SEED) -> Iterator[Contact]:
-    """The workload's records, the same for the same seed and `now_ms`; none is after `now_ms`."""
+def contacts(traffic: Traffic, now_ms: int, seed: int = SEED) -> Iterator[Contact]:
+    """The traffic's records, the same for the same seed and `now_ms`; none is after `now_ms`."""
     rng = random.Random(seed)
-    agents = [_agent(rng, number) for number in range(workload.agents)]
-    start_ms = now_ms - workload.span_ms
-    step = (workload.span_ms - _DISORDER_MS) / workload.records
-    for number in range(workload.records):
+    agents = [_agent(rng, number) for number in range(traffic.agents)]
+    start_ms = now_ms - traffic.span_ms
+    step = (traffic.span_ms - _DISORDER_MS) / traffic.records
+    for number in range(traffic.records):
         at_ms = start_ms + int(number * step) + rng.randrange(_DISORDER_MS)
         agent = agents[rng.randrange(len(agents))]
         yield Contact(agent["agent_id"], orjson.dumps(_contact(rng, agent, at_ms)), at_ms)
 
 
-async def produce(bootstrap: str, topic: str, workload: Workload, now_ms: int) -> float:
+async def produce(bootstrap: str, topic: str, traffic: Traffic, now_ms: int) -> float:
     """Makes the topic and fills it; returns the mean size of a value in bytes."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -87,7 +75,7 @@ async def produce(bootstrap: str, topic: str, workload: Workload, now_ms: int) -
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
         batches = [producer.create_batch() for _ in range(PARTITIONS)]
         sent = []
-        for key, value, at_ms in contacts(workload, now_ms):
+        for key, value, at_ms in contacts(traffic, now_ms):
             place = places.get(key)
             if place is None:
                 place = places[key] = partition_of(key, PARTITIONS)
@@ -102,7 +90,7 @@ async def produce(bootstrap: str, topic: str, workload: Workload, now_ms: int) -
                 sent.append(await producer.send_batch(batch, topic, partition=place))
         for future in sent:
             await future
-    return size / workload.records
+    return size / traffic.records
 
 
 def _agent(rng: random.Random, number: int) -> dict[str, Any]:

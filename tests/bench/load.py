@@ -1,0 +1,123 @@
+"""Contacts in real time: produced at a steady rate, each ended at the moment it is sent.
+
+Records are made beforehand, so that at 20,000 a second the producer keeps up beside the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream.kafka.topology import partition_of
+from tests.bench.traffic import PARTITIONS, Contact, Traffic, contacts
+
+_TICK_S: Final = 0.02
+_BATCH_BYTES_MAX: Final = 256 * 1024
+_ENDED: Final = re.compile(rb'"ended_at":(\d{13})')
+
+
+class Prepared(NamedTuple):
+    """A contact without the time at which it ended."""
+
+    key: str
+    partition: int
+    head: bytes
+    tail: bytes
+
+    def at(self, now_ms: int) -> bytes:
+        """The contact, ended now."""
+        return self.head + b"%d" % now_ms + self.tail
+
+
+class Sent(NamedTuple):
+    """A contact that was handed to the producer at this instant of the monotonic clock."""
+
+    key: str
+    partition: int
+    offset: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many records a second into a topic that nobody else writes to."""
+
+    bootstrap: str
+    topic: str
+    per_s: float
+
+    async def send(self, records: Sequence[Prepared], sent: list[Sent]) -> None:
+        """Sends all of them at the rate; notes each in `sent` as it goes."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, max_batch_size=_BATCH_BYTES_MAX
+        ) as producer:
+            ends = await _ends(self.bootstrap, self.topic)
+            began_s, done, futures = time.monotonic(), 0, []
+            while done < len(records):
+                due = min(len(records), int((time.monotonic() - began_s) * self.per_s))
+                futures += await self._send(producer, records[done:due], ends, sent)
+                done = due
+                await asyncio.sleep(_TICK_S)
+            await asyncio.gather(*futures)
+
+    async def _send(
+        self,
+        producer: AIOKafkaProducer,
+        records: Iterable[Prepared],
+        ends: list[int],
+        sent: list[Sent],
+    ) -> list[asyncio.Future[object]]:
+        """One tick's records, a batch for each partition, all of the same instant."""
+        now_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+        batches: dict[int, Any] = {}
+        for record in records:
+            batch = batches.get(record.partition)
+            if batch is None:
+                batch = batches[record.partition] = producer.create_batch()
+            value, key = record.at(now_ms), record.key.encode()
+            added = batch.append(timestamp=now_ms, key=key, value=value)
+            assert added is not None, "a tick's records fit into one batch"
+            sent.append(Sent(record.key, record.partition, ends[record.partition], now_s))
+            ends[record.partition] += 1
+        return [
+            await producer.send_batch(batch, self.topic, partition=partition)
+            for partition, batch in batches.items()
+        ]
+
+
+async def _ends(bootstrap: str, topic: str) -> list[int]:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        ends = await consumer.end_offsets(places)
+        return [int(ends[place]) for place in places]
+
+
+def prepare(traffic: Traffic) -> Iterator[Prepared]:
+    """The traffic's contacts, whenever they end."""
+    for contact in contacts(traffic, time.time_ns() // 1_000_000):
+        yield prepared(contact)
+
+
+def prepared(contact: Contact) -> Prepared:
+    """One contact without its time."""
+    found = _ENDED.search(contact.value)
+    assert found is not None, "every contact says when it ended"
+    head, tail = contact.value[: found.start(1)], contact.value[found.end(1) :]
+    return Prepared(contact.key, partition_of(contact.key, PARTITIONS), head, tail)
+
+
+async def make_topic(bootstrap: str, topic: str) -> None:
+    """An empty topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, PARTITIONS, replication_factor=1)])
+    finally:
+        await admin.close()
