@@ -74,22 +74,21 @@ class Load:
         ends: list[int],
         sent: list[Sent],
     ) -> list[asyncio.Future[object]]:
-        """One tick's records, a batch for each partition, all of the same instant."""
+        """One tick's records, all of the same instant; in batches, as they fill up."""
         now_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
-        batches: dict[int, Any] = {}
+        batches = [producer.create_batch() for _ in ends]
+        full: list[tuple[int, Any]] = []
         for record in records:
-            batch = batches.get(record.partition)
-            if batch is None:
-                batch = batches[record.partition] = producer.create_batch()
-            value, key = record.at(now_ms), record.key.encode()
-            added = batch.append(timestamp=now_ms, key=key, value=value)
-            assert added is not None, "a tick's records fit into one batch"
-            sent.append(Sent(record.key, record.partition, ends[record.partition], now_s))
-            ends[record.partition] += 1
-        return [
-            await producer.send_batch(batch, self.topic, partition=partition)
-            for partition, batch in batches.items()
-        ]
+            place = record.partition
+            one = {"timestamp": now_ms, "key": record.key.encode(), "value": record.at(now_ms)}
+            if batches[place].append(**one) is None:
+                full.append((place, batches[place]))
+                batches[place] = producer.create_batch()
+                batches[place].append(**one)
+            sent.append(Sent(record.key, place, ends[place], now_s))
+            ends[place] += 1
+        full += [(place, batch) for place, batch in enumerate(batches) if batch.record_count()]
+        return [await producer.send_batch(batch, self.topic, partition=p) for p, batch in full]
 
 
 async def _ends(bootstrap: str, topic: str) -> list[int]:
