@@ -158,7 +158,7 @@ def test_scrape_tiny(kafka: KafkaBroker) -> None:
 
 def test_recovery_tiny(kafka: KafkaBroker) -> None:
     """As many rows as there are, and a pause that is none but not nothing."""
-    workload = Recovery("recovery", "", TINY, calm_s=0.3, load_s=20.0, load_per_s=100)
+    workload = Recovery("recovery", "", TINY, calm_s=0.3, load_per_s=100)
     ours = measured(workload, tiny_run(kafka)).summary[KpiStream.name]
     assert 20 < ours["rows"]["median"] <= 400 * 7
     assert ours["sigkill_to_ready_s"]["median"] > 0

@@ -45,7 +45,7 @@ class Recovery:
     about: str
     traffic: Traffic
     calm_s: float = 3.0
-    load_s: float = 20.0
+    load_s: float = 60.0
     load_per_s: int = LOAD_PER_S
 
     def sized(self, records: int) -> Recovery:
