@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream.kafka.topology import partition_of
 from tests.bench.traffic import PARTITIONS, Contact, Traffic, contacts
@@ -110,13 +109,3 @@ def prepared(contact: Contact) -> Prepared:
     assert found is not None, "every contact says when it ended"
     head, tail = contact.value[: found.start(1)], contact.value[found.end(1) :]
     return Prepared(contact.key, partition_of(contact.key, PARTITIONS), head, tail)
-
-
-async def make_topic(bootstrap: str, topic: str) -> None:
-    """An empty topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, PARTITIONS, replication_factor=1)])
-    finally:
-        await admin.close()

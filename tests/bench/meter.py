@@ -59,8 +59,8 @@ async def measure(system: System, admin: AIOKafkaAdminClient) -> Measured:
         if not system.by_commits or len(looks) == 1:
             events = max(events, await asyncio.to_thread(system.counted))
         look = Look(time.monotonic(), events, cpu_seconds(pids))
-        if len(looks) == 1 and not (events and await asyncio.to_thread(system.has_begun)):
-            looks = [look._replace(events=0)]
+        if not events and not looks[-1].events:
+            looks = [look]
         elif events > looks[-1].events:
             looks.append(look)
             stuck_at_s = look.at_s + STUCK_S

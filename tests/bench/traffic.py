@@ -8,7 +8,7 @@ record's timestamp is when the contact ended.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -64,18 +64,28 @@ def contacts(traffic: Traffic, now_ms: int, seed: int = SEED) -> Iterator[Contac
 
 async def produce(bootstrap: str, topic: str, traffic: Traffic, now_ms: int) -> float:
     """Makes the topic and fills it; returns the mean size of a value in bytes."""
+    await make_topic(bootstrap, topic)
+    return await fill(bootstrap, topic, contacts(traffic, now_ms)) / traffic.records
+
+
+async def make_topic(bootstrap: str, topic: str) -> None:
+    """An empty topic."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
         await admin.create_topics([NewTopic(topic, PARTITIONS, replication_factor=1)])
     finally:
         await admin.close()
+
+
+async def fill(bootstrap: str, topic: str, records: Iterable[Contact]) -> int:
+    """Sends them all, as fast as it can; returns the size of all values in bytes."""
     places: dict[str, int] = {}
     size = 0
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
         batches = [producer.create_batch() for _ in range(PARTITIONS)]
         sent = []
-        for key, value, at_ms in contacts(traffic, now_ms):
+        for key, value, at_ms in records:
             place = places.get(key)
             if place is None:
                 place = places[key] = partition_of(key, PARTITIONS)
@@ -90,7 +100,7 @@ async def produce(bootstrap: str, topic: str, traffic: Traffic, now_ms: int) -> 
                 sent.append(await producer.send_batch(batch, topic, partition=place))
         for future in sent:
             await future
-    return size / traffic.records
+    return size
 
 
 def _agent(rng: random.Random, number: int) -> dict[str, Any]:

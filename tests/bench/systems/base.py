@@ -92,10 +92,6 @@ class System(ABC):
         assert self.process is not None, "it was started"
         return [self.process.pid]
 
-    def has_begun(self) -> bool:
-        """Whether all of it is at work; until then nothing is measured."""
-        return True
-
     def counted(self) -> int:
         """How many events it says it has counted; 0 where only its commits tell."""
         return 0

@@ -1,8 +1,9 @@
-"""What a row and an event's id cost in memory, all told, for us.
+"""What a row and an event's id cost in memory, for us.
 
-Two topics of as many events: in one nearly every event is a row of its own, in the other a few
-rows absorb them all. A worker's memory grows from ready and empty to full and at rest by so much a
-row and so much an id, which two equations give.
+Two kinds of topics: in one nearly every event is a row of its own, in the other a few rows absorb
+them all. Each is taken in by a worker as a whole, and a fifth of it by another; both then hold the
+same buffers and code, and differ by so many bytes, rows and ids. Two such differences give the
+bytes of a row and of an id. What a worker holds all told is beside it, as its peak and by event.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ from tests.bench.traffic import Traffic, produce
 from tests.bench.turns import Turns, take_turns
 
 _MB: Final = 1024 * 1024
+_PART: Final = 5
 
 
-class Grown(NamedTuple):
-    """By how much a worker has grown, and for what."""
+class Held(NamedTuple):
+    """What a worker holds at rest, and for what."""
 
     bytes: float
     rows: float
-    ids: int
+    ids: float
     peak_mb: float
+
+    def beyond(self, part: Held) -> Held:
+        """By how much it is more."""
+        more = (self.bytes - part.bytes, self.rows - part.rows, self.ids - part.ids)
+        return Held(*more, self.peak_mb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +59,35 @@ class Memory:
         collected = Collected()
         run.say(f"{self.name}: {self.about}")
         async with take_turns(run.bootstrap) as turns:
-            topics: dict[Traffic, str] = {}
-            for traffic in (self.traffic, self.dense):
-                topics[traffic] = f"{self.name}-{secrets.token_hex(4)}"
-                now_ms = time.time_ns() // 1_000_000
-                await produce(turns.bootstrap, topics[traffic], traffic, now_ms)
             for number in range(1, run.rounds + 1):
-                empty_mb = await self._empty_mb(turns, f"{self.name}-{secrets.token_hex(4)}")
-                many, few = [await self._grown(turns, topics[t], t, empty_mb) for t in topics]
+                whole = await self._held(turns, self.traffic)
+                many = whole.beyond(await self._held(turns, _part(self.traffic)))
+                few = (await self._held(turns, self.dense)).beyond(
+                    await self._held(turns, _part(self.dense))
+                )
                 per_row, per_id = solve(many, few)
                 metrics = {"bytes_per_row": per_row, "bytes_per_id": per_id}
-                metrics |= {"bytes_per_event": many.bytes / many.ids, "rows": many.rows}
-                collected.add(KpiStream.name, {**metrics, "peak_mb": many.peak_mb})
+                metrics |= {"bytes_per_event": whole.bytes / whole.ids, "rows": whole.rows}
+                collected.add(KpiStream.name, {**metrics, "peak_mb": whole.peak_mb})
                 run.say(f"  round {number}: {per_row:.0f} bytes a row, {per_id:.1f} an id")
-            for topic in topics.values():
-                await turns.delete(topic)
         return Result(collected.summary(), {KpiStream.name: KpiStream.label})
 
-    async def _grown(self, turns: Turns, topic: str, traffic: Traffic, empty_mb: float) -> Grown:
+    async def _held(self, turns: Turns, traffic: Traffic) -> Held:
         """A worker that has taken in a topic and come to rest."""
+        topic = f"{self.name}-{secrets.token_hex(4)}"
+        await produce(turns.bootstrap, topic, traffic, time.time_ns() // 1_000_000)
         async with turns.task(KpiStream.name, topic, traffic.records) as task:
             with KpiStream(task) as worker:
                 await measure(worker, turns.admin)
                 await asyncio.sleep(self.rest_s)
                 held_mb, peak = _held_mb(worker), peak_mb(worker.pids())
-                rows = worker.metric("kpi_stream_rows")
-        return Grown((held_mb - empty_mb) * _MB, rows, traffic.records, peak or held_mb)
-
-    async def _empty_mb(self, turns: Turns, topic: str) -> float:
-        """What a worker holds that is ready and has read nothing."""
-        async with turns.task(KpiStream.name, topic, 0) as task:
-            with KpiStream(task) as worker:
-                await asyncio.to_thread(worker.workers[0].wait_ready)
-                await asyncio.sleep(self.rest_s)
-                held_mb = _held_mb(worker)
+                rows = worker.metric("kpi_stream_rows", 'stage="rows"')
         await turns.delete(topic)
-        return held_mb
+        return Held(held_mb * _MB, rows, traffic.records, peak or held_mb)
+
+
+def _part(traffic: Traffic) -> Traffic:
+    return replace(traffic, records=traffic.records // _PART)
 
 
 def _held_mb(worker: KpiStream) -> float:
@@ -97,8 +97,8 @@ def _held_mb(worker: KpiStream) -> float:
     return held
 
 
-def solve(many: Grown, few: Grown) -> tuple[float, float]:
-    """Bytes a row and bytes an id, of what both have grown by."""
+def solve(many: Held, few: Held) -> tuple[float, float]:
+    """Bytes a row and bytes an id, of two differences."""
     determinant = many.rows * few.ids - few.rows * many.ids
     per_row = (many.bytes * few.ids - few.bytes * many.ids) / determinant
     per_id = (many.rows * few.bytes - few.rows * many.bytes) / determinant

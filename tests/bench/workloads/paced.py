@@ -23,11 +23,11 @@ import numpy as np
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from tests.bench.load import Load, Prepared, Sent, make_topic, prepared
+from tests.bench.load import Load, Prepared, Sent, prepared
 from tests.bench.result import Collected, Result, Run
 from tests.bench.systems.base import BenchError
 from tests.bench.systems.kpi_stream import GOALS, KpiStream
-from tests.bench.traffic import Contact, Traffic, contacts
+from tests.bench.traffic import Contact, Traffic, contacts, make_topic
 from tests.bench.turns import Turns, take_turns
 
 WINDOW: Final = "15m"
