@@ -12,7 +12,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench.workload import Workload
+from tests.bench.traffic import Traffic
 from tests.chaos.pressure import press
 from tests.chaos.recovery import recover
 from tests.chaos.report import figures, table
@@ -21,7 +21,7 @@ from tests.kafka_broker.broker import KafkaBroker
 
 PRESSED_S: Final = 60.0
 REQUIRED: Final = {"kill": 50, "restart": 10, "rebalance": 20}
-DAY: Final = Workload("day", "10,000 agents, a day", 10_000, 24 * 3_600_000, 650_000)
+DAY: Final = Traffic(10_000, 24 * 3_600_000, 650_000)
 
 
 @click.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from stream.kafka.topology import partition_of
-from tests.bench.workload import PARTITIONS, Workload, produce
+from tests.bench.traffic import PARTITIONS, Traffic, produce
 from tests.chaos.pressure import total
 from tests.kafka.live import WorkerProcess, wait_until, written_settings
 
@@ -42,7 +42,7 @@ class Recovery:
         return [parts] if self.shown_early or self.scrapes < 2 else []
 
 
-def recover(bootstrap: str, prefix: str, folder: Path, workload: Workload) -> Recovery:
+def recover(bootstrap: str, prefix: str, folder: Path, traffic: Traffic) -> Recovery:
     """Counts a day of records, kills the worker, starts it, and looks at every scrape."""
     settings = written_settings(
         bootstrap,
@@ -53,10 +53,10 @@ def recover(bootstrap: str, prefix: str, folder: Path, workload: Workload) -> Re
         metrics={"show": {"scopes": ["agent"], "windows": ["2d"], "kpis": ["handled"]}},
     )
     now_ms = time.time_ns() // 1_000_000
-    asyncio.run(produce(bootstrap, settings["topics"]["interactions"], workload, now_ms))
+    asyncio.run(produce(bootstrap, settings["topics"]["interactions"], traffic, now_ms))
     with WorkerProcess(folder, settings) as worker:
         counted = 'kpi_stream_events_total{kind="interaction"}'
-        wait_until(lambda: total(worker, counted) == workload.records, COUNTED_S, "all counted")
+        wait_until(lambda: total(worker, counted) == traffic.records, COUNTED_S, "all counted")
         worker.wait_ready(PARTITIONS)
         time.sleep(2.0)  # a flush or two
         before = shown(worker)
@@ -77,7 +77,7 @@ def recover(bootstrap: str, prefix: str, folder: Path, workload: Workload) -> Re
         assert scrapes[-1] == before, "the same gauges as before"
     early = [part for found in scrapes for n, part in found.items() if part != before[n]]
     return Recovery(
-        *(workload.records, rows, recovery_s, back_s, rows / recovery_s),
+        *(traffic.records, rows, recovery_s, back_s, rows / recovery_s),
         scrapes=len(scrapes),
         shown_early=len(early),
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.workload import Workload
+from tests.bench.traffic import Traffic
 from tests.chaos.recovery import recover
 from tests.kafka_broker.broker import KafkaBroker
 
-SMALL = Workload("small", "500 agents, a day", 500, 24 * 3_600_000, 20_000)
+SMALL = Traffic(500, 24 * 3_600_000, 20_000)
 # 5 s on an idle machine; without a seat of its own it would wait out a session of 10 s more.
 BACK_S = 10.0
 

@@ -144,7 +144,7 @@ def test_a_run_that_ends_in_between_leaves_both_or_neither(
     """Wherever it ends, the next run sends what was not sent, and nothing twice."""
     desk.put([desk.letter(n) for n in range(10)])
     monkeypatch.setattr(resubmission, "CHUNK_RECORDS", 4)
-    send_all = resubmission.send_all
+    send_all = resubmission.send_all  # type: ignore[attr-defined]
     chunks = 0
 
     async def broken(producer: Any, flush: Flush) -> Any:
@@ -195,7 +195,7 @@ def test_without_transactions_the_account_follows_the_records(
     settings = desk.settings.model_copy(update={"delivery": "at_least_once"})
     weak = Desk(settings, desk.folder)
     desk.put([desk.letter(n) for n in range(3)])
-    send_all = resubmission.send_all
+    send_all = resubmission.send_all  # type: ignore[attr-defined]
 
     async def broken(producer: Any, flush: Flush) -> Any:
         if flush.states:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ READING = {
 }  # fmt: skip
 
 
-def lines(form: str, record: dict[str, object]) -> list[str]:
+def lines(form: str, record: dict[str, Any]) -> list[str]:
     """A reading in one of the formats, under its heading."""
     listing = Lines(form, READING_COLUMNS)  # type: ignore[arg-type]
     return [*listing.heading(), *listing.of(record, reading_rows(record))]

@@ -40,8 +40,9 @@ def _add(sums: Sums, records: dict[bytes, bytes]) -> None:
     layouts = {int(name, 16): layout for name, layout in state.checkpoint.layouts.items()}
     stored = RowDecoder(ids, layouts).decode(state.rows)
     columns = [ids.index(name) for name in _MEASURES]
+    agents = [stored.dims[at].agent for at in stored.dims_at.tolist()]
     measures = stored.measures[:, columns].tolist()
-    for (key, _, _), values in zip(stored.rows, measures, strict=True):
-        for minute in range(key.minute - HOPS + 1, key.minute + 1):
-            total = sums.setdefault(f"{key.dims.agent} {minute * 60}", [0] * len(values))
+    for agent, last, values in zip(agents, stored.minute.tolist(), measures, strict=True):
+        for minute in range(last - HOPS + 1, last + 1):
+            total = sums.setdefault(f"{agent} {minute * 60}", [0] * len(values))
             total[:] = [a + b for a, b in zip(total, values, strict=True)]
