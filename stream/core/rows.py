@@ -282,8 +282,7 @@ class RowStore(Generic[D]):
     def _spread(self, rows: Ints, starts: Ints, sizes: Ints) -> tuple[Ints, Ints, Ints]:
         """Goes on in new segments where a row is full: its run is cut where that happens."""
         found: list[tuple[int, int, int]] = []
-        runs_of_rows = zip(rows.tolist(), starts.tolist(), sizes.tolist(), strict=True)
-        for first, begin, size in runs_of_rows:
+        for first, begin, size in np.stack([rows, starts, sizes], axis=1).tolist():
             row, start, left = first, begin, size
             while left > (room := SEGMENT_IDS_MAX - int(self._ids.held[row])):
                 if room:

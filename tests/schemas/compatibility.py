@@ -126,7 +126,8 @@ def _type_of(value: Any) -> str:
 def _values(node: Any) -> list[Any] | None:
     if "const" in node:
         return [node["const"]]
-    return node.get("enum")
+    values: list[Any] | None = node.get("enum")
+    return values
 
 
 def _has_values(node: Any) -> bool:
