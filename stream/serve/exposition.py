@@ -59,17 +59,22 @@ class Exposition:
         self._shown = shown
         self._labels: dict[tuple[str, str, str | None, str], str] = {}
 
-    def render(self, engines: Iterable[Board[Any]]) -> bytes:
-        """All gauges of these engines. Samples of a metric stand together, as the format asks."""
+    def render(self, engines: Iterable[Board[Any]]) -> Iterator[bytes]:
+        """All gauges of these engines as of the first step, a few thousand lines at a step.
+
+        Events are waiting meanwhile: whoever takes the steps may let others go between them.
+        Samples of a metric stand together, as the format asks.
+        """
         engines = list(engines)
         cuts = [cut for engine in engines for cut in self._cuts(engine)]
-        lines: list[str] = []
-        for name in self._shown.kpis:
-            lines += self._values(CATALOGUE[name], cuts)
-        lines += self._samples(cuts)
-        lines += self._agents(cuts)
-        lines += self._goals(engines)
-        return ("\n".join(lines) + "\n").encode() if lines else b""
+        # Of the tables themselves, which change between steps.
+        last = [*self._agents(cuts), *self._goals(engines)]
+        shown = [CATALOGUE[name] for name in self._shown.kpis]
+        for kpi in shown:
+            yield from _texts(self._values(kpi, cuts), _head(kpi.metric, kpi.formula))
+        samples = (lines for kpi in shown for lines in self._samples(kpi, cuts))
+        yield from _texts(samples, _head("kpi_samples", "What a KPI's value rests on"))
+        yield from _texts([last], [])
 
     def _cuts(self, engine: Board[Any]) -> Iterator[_Cut]:
         if engine.now_ms is None:
@@ -91,41 +96,32 @@ class Exposition:
                     partial = frozenset(name for name, minute in since if minute > start)
                     yield _Cut(table, held, labels, sums[filled], partial)
 
-    def _values(self, kpi: Kpi, cuts: Sequence[_Cut]) -> list[str]:
-        lines = [f"# HELP {kpi.metric} {kpi.formula}", f"# TYPE {kpi.metric} gauge"]
+    def _values(self, kpi: Kpi, cuts: Sequence[_Cut]) -> Iterator[list[str]]:
         for cut in cuts:
             if _is_given(kpi, cut):
                 numerator, denominator = _fractions(kpi, cut)
                 there = denominator > 0
                 divisor = 1 if kpi.shape == "count" else denominator[there] * kpi.divisor
                 values = numerator[there] * float(kpi.scale) / divisor
-                lines += [
+                yield [
                     f"{kpi.metric}{{{label}}} {value}"
                     for label, value in zip(_where(cut.labels, there), values.tolist(), strict=True)
                 ]
-        return lines if len(lines) > 2 else []  # noqa: PLR2004 - a head without samples
 
-    def _samples(self, cuts: Sequence[_Cut]) -> list[str]:
-        lines = ["# HELP kpi_samples What a KPI's value rests on", "# TYPE kpi_samples gauge"]
+    def _samples(self, kpi: Kpi, cuts: Sequence[_Cut]) -> Iterator[list[str]]:
         for cut in cuts:
-            for kpi in (CATALOGUE[name] for name in self._shown.kpis):
-                if _is_given(kpi, cut):
-                    _, denominator = _fractions(kpi, cut)
-                    there = denominator > 0
-                    lines += [
-                        f'kpi_samples{{{label},kpi="{kpi.name}"}} {count}'
-                        for label, count in zip(
-                            _where(cut.labels, there), denominator[there].tolist(), strict=True
-                        )
-                    ]
-        return lines if len(lines) > 2 else []  # noqa: PLR2004 - a head without samples
+            if _is_given(kpi, cut):
+                _, denominator = _fractions(kpi, cut)
+                there = denominator > 0
+                counts = denominator[there].tolist()
+                yield [
+                    f'kpi_samples{{{label},kpi="{kpi.name}"}} {count}'
+                    for label, count in zip(_where(cut.labels, there), counts, strict=True)
+                ]
 
     def _agents(self, cuts: Sequence[_Cut]) -> list[str]:
         """In which team and where each agent is, who has something in a window that is shown."""
-        lines = [
-            "# HELP kpi_agent_info 1, with the team of an agent's latest event, and its site",
-            "# TYPE kpi_agent_info gauge",
-        ]
+        lines = _head("kpi_agent_info", "1, with the team of an agent's latest event, and its site")
         of_agents = [cut for cut in cuts if cut.table.kind == "agent"]
         for table in {id(cut.table): cut.table for cut in of_agents}.values():
             shown = {slot for cut in of_agents if cut.table is table for slot in cut.slots}
@@ -143,7 +139,7 @@ class Exposition:
             line
             for (metric, text), samples in zip(_GOAL_METRICS.items(), lines, strict=True)
             if samples
-            for line in (f"# HELP {metric} {text}", f"# TYPE {metric} gauge", *samples)
+            for line in (*_head(metric, text), *samples)
         ]
 
     def _is_shown(self, goal: Goal) -> bool:
@@ -193,6 +189,18 @@ class Exposition:
             self._labels.clear()
         text = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
         return self._labels.setdefault(key, text)
+
+
+def _head(metric: str, text: str) -> list[str]:
+    return [f"# HELP {metric} {text}", f"# TYPE {metric} gauge"]
+
+
+def _texts(parts: Iterable[list[str]], head: list[str]) -> Iterator[bytes]:
+    """Each part's lines, the first behind the head; nothing at all where there are none."""
+    for lines in parts:
+        if lines:
+            yield ("\n".join(head + lines) + "\n").encode()
+            head = []
 
 
 def _is_given(kpi: Kpi, cut: _Cut) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Iterable
@@ -74,7 +75,11 @@ class MetricsServer:
     async def _get_metrics(self, request: web.Request) -> web.Response:
         if not self._knows(request):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-        body = self._exposition.render(self._engines()) + generate_latest(self._registry)
+        parts = []
+        for part in self._exposition.render(self._engines()):
+            parts.append(part)
+            await asyncio.sleep(0)  # events go on between two parts
+        body = b"".join([*parts, generate_latest(self._registry)])
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _get_health(self, request: web.Request) -> web.Response:

@@ -57,7 +57,7 @@ def metrics(partition: Engine) -> str:
     registry = CollectorRegistry()
     Telemetry(registry)
     shown = load_settings(DEPLOY).metrics.show
-    return (Exposition(shown).render([partition]) + generate_latest(registry)).decode()
+    return b"".join([*Exposition(shown).render([partition]), generate_latest(registry)]).decode()
 
 
 def labels_by_metric(text: str) -> dict[str, set[str]]:

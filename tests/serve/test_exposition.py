@@ -22,7 +22,7 @@ ALL = Shown(windows=WINDOWS)
 
 def samples(*engines: Engine, shown: Shown = ALL) -> list[Sample]:
     """What Prometheus's own parser reads."""
-    text = Exposition(shown).render(engines).decode()
+    text = b"".join(Exposition(shown).render(engines)).decode()
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
@@ -114,20 +114,20 @@ def test_the_allow_list_is_all_that_is_shown() -> None:
 
 def test_what_is_empty_has_no_sample_and_no_head() -> None:
     """No survey: no CSAT line at all, not 0, not NaN; an engine without a now shows nothing."""
-    text = Exposition(ALL).render([with_events(call(talk_ms=1))]).decode()
+    text = b"".join(Exposition(ALL).render([with_events(call(talk_ms=1))])).decode()
     assert "csat" not in text
     assert "NaN" not in text
-    assert Exposition(ALL).render([engine(at=None)]) == b""
-    assert Exposition(ALL).render([]) == b""
+    assert list(Exposition(ALL).render([engine(at=None)])) == []
+    assert list(Exposition(ALL).render([])) == []
 
 
 def test_an_agent_who_left_the_window_is_gone_from_the_next_scrape() -> None:
     """Nothing is kept between scrapes; a window kept but not shown does not bring it back."""
     made = with_events(call(talk_ms=1))
     exposition = Exposition(ALL)
-    assert b'id="a1"' in exposition.render([made])
+    assert b'id="a1"' in b"".join(exposition.render([made]))
     made.tick(ms("2024-06-03T13:00:00Z"))
-    assert exposition.render([made]) == b""
+    assert list(exposition.render([made])) == []
 
 
 def judged(**fields: Any) -> Engine:
@@ -206,9 +206,20 @@ def test_a_goal_outside_the_allow_list_or_before_judging_is_not_shown() -> None:
 def test_samples_of_one_metric_stand_together() -> None:
     """Two partitions' gauges come under one head, as the format asks."""
     other = with_events(call(agent_id="b1", talk_ms=1))
-    lines = Exposition(ALL).render([busy(), other]).decode().splitlines()
+    lines = b"".join(Exposition(ALL).render([busy(), other])).decode().splitlines()
     heads = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads))
     names = [line.split("{")[0] for line in lines if not line.startswith("#")]
     changes = [name for before, name in zip(["", *names], names, strict=False) if before != name]
     assert len(changes) == len(set(changes))
+
+
+def test_a_scrape_goes_on_in_steps_and_is_of_the_first() -> None:
+    """Events are counted between two steps; what is shown is as of one instant."""
+    made, expected = busy(), b"".join(Exposition(ALL).render([busy()]))
+    steps = Exposition(ALL).render([made])
+    parts = [next(steps)]
+    made.apply([call(talk_ms=1), call(agent_id="new", talk_ms=1)])
+    parts += steps
+    assert len(parts) > 5
+    assert b"".join(parts) == expected
