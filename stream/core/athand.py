@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-IDS_MAX: Final = 50_000
+IDS_MAX: Final = 20_000
+BLOCKS_KEPT: Final = 8
 
 
 class Minute(NamedTuple):
@@ -21,17 +22,24 @@ class Minute(NamedTuple):
 
 
 class AtHand:
-    """The minutes last used, of up to `IDS_MAX` ids together."""
+    """The minutes last used: all that the last blocks asked for, and others up to `IDS_MAX` ids."""
 
     def __init__(self, made: Callable[[int], Minute]) -> None:
         """None yet. `made` makes one from its rows."""
         self._made = made
         self._minutes: dict[int, Minute] = {}
+        self._used_in: dict[int, int] = {}
+        self._block = 0
+
+    def __len__(self) -> int:
+        """How many minutes."""
+        return len(self._minutes)
 
     def get(self, minute: int) -> Minute:
         """A minute, from now on the one last used."""
         found = self._minutes.pop(minute, None)
         found = self._minutes[minute] = self._made(minute) if found is None else found
+        self._used_in[minute] = self._block
         return found
 
     def note_open(self, minute: int, dims: int, row: int) -> None:
@@ -42,11 +50,14 @@ class AtHand:
     def drop(self, minute: int) -> None:
         """Lets a minute go: its rows have changed otherwise."""
         self._minutes.pop(minute, None)
+        self._used_in.pop(minute, None)
 
     def tidy(self) -> None:
-        """Lets those longest unused go. What was got before is no longer kept up to date."""
+        """Once a block is through: those longest unused go, and are not kept up to date then."""
+        self._block += 1
         held = sum(len(minute.ids) + 1 for minute in self._minutes.values())
-        for number in list(self._minutes)[:-1]:
-            if held <= IDS_MAX:
+        for number in list(self._minutes):
+            if held <= IDS_MAX or self._used_in[number] > self._block - BLOCKS_KEPT:
                 return
-            held -= len(self._minutes.pop(number).ids) + 1
+            held -= len(self._minutes[number].ids) + 1
+            self.drop(number)

@@ -81,7 +81,8 @@ class RowEncoder:
         texts += [(None, b"")] * (len(dims) - len(texts))
         for index in indices:
             if texts[index][0] is not dims[index]:
-                texts[index] = dims[index], _text(dims[index])
+                # A copy: what orjson returns keeps the room that it was written in, 4 KB.
+                texts[index] = dims[index], bytes(memoryview(_text(dims[index])))
         return [texts[index][1] for index in indices]
 
 

@@ -131,10 +131,10 @@ def test_minutes_that_are_let_go_are_made_anew(monkeypatch: pytest.MonkeyPatch) 
     """Repeats are known and open rows found, however many minutes are in use."""
     monkeypatch.setattr(athand, "IDS_MAX", 3)
     store: RowStore[Dims] = RowStore()
-    rows = [absorb(store, f"e{n}", at=M + n) for n in range(9)]
-    assert len(store._at_hand._minutes) < 3
-    assert all(knows(store, M + n, f"e{n}") for n in range(9))
-    assert [absorb(store, f"f{n}", at=M + n) for n in range(9)] == rows
+    rows = [absorb(store, f"e{n}", at=M + n) for n in range(50)]
+    assert len(store._at_hand) == athand.BLOCKS_KEPT - 1
+    assert all(knows(store, M + n, f"e{n}") for n in range(50))
+    assert [absorb(store, f"f{n}", at=M + n) for n in range(50)] == rows
 
 
 def test_a_sum_that_is_too_wide_widens_all() -> None:
