@@ -63,10 +63,10 @@ class Recovery:
                 with _worker(task, 0) as worker:
                     await measure(worker, turns.admin)
                 for number in range(1, run.rounds + 1):
-                    ours = await self._restore(turns, task)
                     changelog = KpiStream(task).changelog
                     limit = await asyncio.to_thread(_bare, turns.bootstrap, changelog)
-                    times = ours["rows_per_s"] / limit["rows_per_s"]
+                    ours = await self._restore(turns, task)
+                    times = limit["recovery_s"] / ours["recovery_s"]
                     collected.add(KpiStream.name, ours)
                     collected.add(Bare.name, {**limit, "ours_times": times})
                     run.say(f"  round {number}: {_told(ours)}; bare {_told(limit)}")
@@ -77,7 +77,7 @@ class Recovery:
     async def _restore(self, turns: Turns, task: Task) -> dict[str, float]:
         with _worker(task, 0) as worker:
             await asyncio.to_thread(worker.workers[0].wait_ready)
-            rows = worker.metric("kpi_stream_rows")
+            rows = worker.metric("kpi_stream_rows", 'stage="rows"')
             seconds = worker.metric("kpi_stream_recovery_seconds")
             began_s = time.monotonic()
             await asyncio.to_thread(worker.restart)
