@@ -6,8 +6,8 @@ rolled, forgotten, judged and read here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Generic
+from collections.abc import Mapping, Sequence
+from typing import Generic, cast
 
 import numpy as np
 
@@ -117,10 +117,8 @@ class Board(Generic[D]):
 
     def _introduce(self) -> None:
         """Tells the tables whom new dimensions count for."""
-        for index in self.rows.take_new_dims():
-            dims = self.rows.dims[index]
-            assert dims is not None, "a live row's dimensions are interned"
-            self._join(index, dims)
+        if new := self.rows.take_new_dims():
+            self._join(new, cast("list[D]", [self.rows.dims[index] for index in new]))
 
     def _count(self, rows: Ints, change: Ints) -> None:
         """Adds to the sums of rows, each given once, and of all that they count for."""
@@ -133,9 +131,9 @@ class Board(Generic[D]):
                 table.move(change[there], dims[there], OUTSIDE, bucket, 0)
                 table.touch(dims[there], self.buckets.masks[bucket])
 
-    def _join(self, index: int, dims: D) -> None:
+    def _join(self, indices: Sequence[int], dims: Sequence[D]) -> None:
         for table in self.tables.values():
-            table.join(index, dims)
+            table.join(indices, dims)
 
     def _buckets_of(self, rows: Ints) -> Ints:
         """Each row's bucket; panes seen for the first time are placed."""

@@ -21,4 +21,6 @@ class Dims(NamedTuple):
 
 def lasting(dims: Dims) -> Dims:
     """The same, to be kept: of names that are in many combinations, one copy."""
-    return Dims(*(None if name is None else intern(name) for name in dims))
+    if None in dims:
+        return Dims(*(None if name is None else intern(name) for name in dims))
+    return Dims._make(map(intern, dims))  # type: ignore[arg-type]

@@ -149,11 +149,11 @@ class Engine(Board[Dims]):
         if "agent" in self.tables:
             self.tables["agent"].note_teams(self.rows.dims_index[rows], latest_ms)
 
-    def _join(self, index: int, dims: Dims) -> None:
-        super()._join(index, dims)
-        self.shares.join(index, dims)
+    def _join(self, indices: Sequence[int], dims: Sequence[Dims]) -> None:
+        super()._join(indices, dims)
+        self.shares.join(indices, dims)
         if "agent" in self.tables:
-            self.tables["agent"].teams.join(index, dims.team, dims.site)
+            self.tables["agent"].teams.join(indices, [(of.team, of.site) for of in dims])
 
     def _leave(self, index: int) -> None:
         self.shares.leave(index)

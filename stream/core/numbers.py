@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar, cast
 
 N = TypeVar("N", bound=Hashable)
 
@@ -32,6 +32,19 @@ class Numbers(Generic[N]):
             self.of[name] = number
         self._references[number] += 1
         return number
+
+    def hold_all(self, names: Iterable[N | None]) -> list[int]:
+        """The same for many names; None has number 0, which has to be reserved."""
+        of, hold, references = self.of, self.hold, self._references
+        numbers = []
+        for name in names:
+            number = 0 if name is None else of.get(name)
+            if number is None:
+                number = hold(cast("N", name))
+            elif number:
+                references[number] += 1
+            numbers.append(number)
+        return numbers
 
     def let_go(self, number: int) -> bool:
         """Takes a reference back; whether it was the last one. The name stays until `free`."""

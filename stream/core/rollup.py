@@ -8,7 +8,7 @@ every figure here is the sum of whole states of its sources, each with its own a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -170,8 +170,8 @@ class Rollup(Board[Part]):
 
 
 def _ids_of(kind: ScopeKind) -> IdsOf:
-    def ids_of(part: Part) -> tuple[str | None, str | None]:
-        name = part.scope_id if part.kind == kind else None
-        return name, name
+    def ids_of(parts: Sequence[Part]) -> tuple[list[str | None], list[str | None]]:
+        names = [part.scope_id if part.kind == kind else None for part in parts]
+        return names, names
 
     return ids_of

@@ -7,7 +7,8 @@ the queue, so that a team's service level is its queue's and an abandoned call h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 from zlib import crc32
 
@@ -21,8 +22,8 @@ from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
 from stream.core.numbers import Numbers
 from stream.core.teams import Teams
 
-# Whom a row's work and whom its service counts for, by whatever stands for its dimensions.
-IdsOf = Callable[[Any], tuple[str | None, str | None]]
+# Whom rows' work and whom their service counts for, by whatever stands for their dimensions.
+IdsOf = Callable[[Sequence[Any]], tuple[Sequence[str | None], Sequence[str | None]]]
 
 NOBODY: Final = 0
 _FIRST_CAPACITY: Final = 64
@@ -43,15 +44,15 @@ Masks = npt.NDArray[np.uint64]
 
 
 def scope_ids(
-    kind: ScopeKind, queue_teams: Mapping[str, str], dims: Dims
-) -> tuple[str | None, str | None]:
-    """Whom a row's work and whom its service counts for, among scopes of `kind`."""
-    mapped = queue_teams.get(dims.queue) if dims.queue is not None else None
+    kind: ScopeKind, queue_teams: Mapping[str, str], dims: Sequence[Dims]
+) -> tuple[Sequence[str | None], Sequence[str | None]]:
+    """Whom rows' work and whom their service counts for, among scopes of `kind`."""
+    named: list[str | None] = list(map(attrgetter(kind), dims))
     if kind == "agent":
-        return dims.agent, None
+        return named, [None] * len(dims)
     if kind == "team":
-        return dims.team if dims.team is not None else mapped, mapped
-    named: str | None = getattr(dims, kind)
+        mapped = [None if of.queue is None else queue_teams.get(of.queue) for of in dims]
+        return [team or by_queue for team, by_queue in zip(named, mapped, strict=True)], mapped
     return named, named
 
 
@@ -96,12 +97,14 @@ class ScopeTable:
         """How many slots the arrays hold; parallel arrays elsewhere follow it."""
         return len(self.touched)
 
-    def join(self, index: int, dims: Any) -> None:
-        """Makes known whom the dimensions with `index` count for."""
-        if index >= len(self._by_dims):
-            self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
-        for group, name in enumerate(self._ids_of(dims)):
-            self._by_dims[index, group] = NOBODY if name is None else self._slot(name)
+    def join(self, indices: Sequence[int], dims: Sequence[Any]) -> None:
+        """Makes known whom the dimensions with these indices count for."""
+        if max(indices, default=0) >= len(self._by_dims):
+            self._by_dims = grown(self._by_dims, 2 * max(*indices, len(self._by_dims)))
+        for group, names in enumerate(self._ids_of(dims)):
+            new = {name for name in names if name is not None and name not in self.slots}
+            self._by_dims[indices, group] = self._numbers.hold_all(names)
+            self._introduce(new)
 
     def leave(self, index: int) -> list[int]:
         """Undoes `join`; returns the slots that nothing refers to any more, not yet freed."""
@@ -176,14 +179,13 @@ class ScopeTable:
         """Where an agent's team was last seen; `None` where no event has said."""
         return self.teams.site_of(slot)
 
-    def _slot(self, name: str) -> int:
-        is_new = name not in self.slots
-        slot = self._numbers.hold(name)
-        if slot >= self.capacity:
-            capacity = 2 * self.capacity
+    def _introduce(self, names: Iterable[str]) -> None:
+        """Makes room for scopes that have just got their slots."""
+        slots = {self.slots[name]: name for name in names}
+        if max(slots, default=0) >= self.capacity:
+            capacity = 2 * max(slots)
             self.sums = grown(self.sums, capacity, axis=1)
             for array in (*_MASKS, "stagger"):
                 setattr(self, array, grown(getattr(self, array), capacity))
-        if is_new:
+        for slot, name in slots.items():
             self.stagger[slot] = crc32(name.encode())
-        return slot

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ _FIRST_CAPACITY: Final = 256
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
 _BLOCKS_MAX: Final = 1_000
+# What shared scopes ask of dimensions.
+_ALIKE: Final = attrgetter("site", "team", "queue", "channel", "campaign")
 
 
 class ScopeName(NamedTuple):
@@ -73,31 +76,34 @@ class Shares:
         """Whether there is a sum that was not taken yet."""
         return bool(self._touched)
 
-    def join(self, index: int, dims: Dims) -> None:
-        """Makes known what the dimensions with `index` count for.
+    def join(self, indices: Sequence[int], dims: Sequence[Dims]) -> None:
+        """Makes known what the dimensions with these indices count for.
 
         Many of them differ by what no shared scope asks for, and count for the same.
         """
-        if index >= len(self._shared_of_dims):
-            self._shared_of_dims = grown(self._shared_of_dims, 2 * index)
-        alike = (dims.site, dims.team, dims.queue, dims.channel, dims.campaign)
-        is_new = alike not in self._shared.of
-        shared = self._shared_of_dims[index] = self._shared.hold(alike)
-        if is_new:
-            self._join_shared(shared, dims)
+        if not self._kinds:
+            return
+        if max(indices) >= len(self._shared_of_dims):
+            self._shared_of_dims = grown(self._shared_of_dims, 2 * max(indices))
+        alike = list(map(_ALIKE, dims))
+        known = self._shared.of
+        new = {names: of for names, of in zip(alike, dims, strict=True) if names not in known}
+        self._shared_of_dims[indices] = self._shared.hold_all(alike)
+        if new:
+            self._join_shared([known[names] for names in new], list(new.values()))
 
-    def _join_shared(self, shared: int, dims: Dims) -> None:
-        if shared >= len(self._by_shared):
-            self._by_shared = grown(self._by_shared, 2 * shared)
+    def _join_shared(self, shared: list[int], dims: list[Dims]) -> None:
+        if max(shared) >= len(self._by_shared):
+            self._by_shared = grown(self._by_shared, 2 * max(shared))
         for number, kind in enumerate(self._kinds):
-            for group, name in enumerate(self._ids_of[number](dims)):
-                code = NOBODY if name is None else self._codes.hold(ScopeName(kind, name))
-                self._by_shared[shared, number, group] = code
+            for group, names in enumerate(self._ids_of[number](dims)):
+                scopes = [None if name is None else ScopeName(kind, name) for name in names]
+                self._by_shared[shared, number, group] = self._codes.hold_all(scopes)
 
     def leave(self, index: int) -> None:
         """Undoes `join`, once all minutes with these dimensions are forgotten."""
         shared = int(self._shared_of_dims[index])
-        if not self._shared.let_go(shared):
+        if not self._kinds or not self._shared.let_go(shared):
             return
         self._shared.free(shared)
         for code in self._by_shared[shared].ravel().tolist():

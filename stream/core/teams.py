@@ -5,6 +5,7 @@ With it goes the site that event has named: where the team was last seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -26,11 +27,12 @@ class Teams:
         self._of: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._at_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
 
-    def join(self, index: int, team: str | None, site: str | None) -> None:
-        """Makes known which team, and where, the dimensions with `index` name."""
-        if index >= len(self._by_dims):
-            self._by_dims = grown(self._by_dims, 2 * max(index, len(self._by_dims)))
-        self._by_dims[index] = _NONE if team is None else self._numbers.hold((team, site or ""))
+    def join(self, indices: Sequence[int], places: Sequence[tuple[str | None, str | None]]) -> None:
+        """Makes known which team, and where, the dimensions with these indices name."""
+        if max(indices) >= len(self._by_dims):
+            self._by_dims = grown(self._by_dims, 2 * max(*indices, len(self._by_dims)))
+        seen = [None if team is None else (team, site or "") for team, site in places]
+        self._by_dims[indices] = self._numbers.hold_all(seen)
 
     def leave(self, index: int) -> None:
         """Undoes `join`; nobody's latest event has these dimensions any more."""

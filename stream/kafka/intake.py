@@ -116,7 +116,10 @@ class Intake:
         if topic == self._site.topology.agent_facts:
             return True
         keys = [event.agent_id or routing_key(event) for event in found]  # type: ignore[union-attr, arg-type]
-        return list(map(self._places.get, keys)).count(self._number) == len(keys)
+        places = list(map(self._places.get, keys))
+        if None in places:
+            places = list(map(self._place, keys))
+        return places.count(self._number) == len(places)
 
     def _is_ours(
         self, topic: str, kind: Kind, event: Event | Refusal | Ignored, record: Any

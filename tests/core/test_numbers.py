@@ -18,6 +18,13 @@ def test_a_name_keeps_its_number_while_anything_refers_to_it() -> None:
     assert (numbers.names, numbers.of) == ([None, None, "b"], {"b": 2})
 
 
+def test_many_names_are_held_like_one_by_one() -> None:
+    """Each mention is a reference; nobody is number 0 and has none."""
+    numbers: Numbers[str] = Numbers(reserved=1)
+    assert numbers.hold_all(["a", None, "b", "a"]) == [1, 0, 2, 1]
+    assert [numbers.let_go(number) for number in (1, 1, 2)] == [False, True, True]
+
+
 def test_a_freed_number_serves_another_name() -> None:
     """So that names that come and go take no more room than those that are there."""
     numbers: Numbers[str] = Numbers()

@@ -46,7 +46,7 @@ def test_whom_work_and_service_count_for(
     kind: ScopeKind, named: dict[str, str], work: str | None, service: str | None
 ) -> None:
     """Work counts for whom the event names; service for the queue, and above it by the queue."""
-    assert scope_ids(kind, QUEUE_TEAMS, dims(**named)) == (work, service)
+    assert scope_ids(kind, QUEUE_TEAMS, [dims(**named)]) == ([work], [service])
 
 
 def table(kind: ScopeKind, *named: dict[str, str]) -> ScopeTable:
@@ -54,7 +54,7 @@ def table(kind: ScopeKind, *named: dict[str, str]) -> ScopeTable:
     made = ScopeTable(kind, 2, partial(scope_ids, kind, QUEUE_TEAMS))
     made.need_buckets(3)
     for index, names in enumerate(named):
-        made.join(index, dims(**names))
+        made.join([index], [dims(**names)])
     return made
 
 
@@ -67,7 +67,7 @@ def add(made: ScopeTable, bucket: int, index: int, measure: str, value: int = 1)
 
 def seen(made: ScopeTable, index: int, team: str, at_ms: int) -> None:
     """An event with these dimensions, which name a team."""
-    made.teams.join(index, team, None)
+    made.teams.join([index], [(team, None)])
     made.note_teams(np.array([index]), np.array([at_ms]))
 
 
@@ -178,7 +178,7 @@ def test_a_freed_slot_is_used_again_without_a_trace() -> None:
     made.teams.leave(0)
     (slot,) = made.leave(0)
     made.free(slot)
-    made.join(0, dims(agent="a2"))
+    made.join([0], [dims(agent="a2")])
     assert made.slots == {"a2": slot}
     assert (made.team(slot), made.site(slot)) == (None, None)
     assert (made.touched[slot], made.unjudged[slot]) == (0, 0)
@@ -198,8 +198,7 @@ def test_sums_and_marks_survive_growth() -> None:
     made = table("agent", {"agent": "a0"})
     add(made, 1, 0, "handled", 9)
     made.touch(np.array([0]), 0b01)
-    for index in range(1, 200):
-        made.join(index, dims(agent=f"a{index}"))
+    made.join(range(1, 200), [dims(agent=f"a{index}") for index in range(1, 200)])
     made.need_buckets(30)
     add(made, 29, 199, "handled", 3)
     assert summed(made, "a0", *range(30)) == {"handled": 9}

@@ -15,9 +15,9 @@ NAMES = ("t0", "t1", "t2")
 def teams() -> Teams:
     """Dimensions 1 to 3 name a team each; 0 names none."""
     made = Teams()
-    made.join(0, None, None)
+    made.join([0], [(None, None)])
     for index, name in enumerate(NAMES, 1):
-        made.join(index, name, None)
+        made.join([index], [(name, None)])
     return made
 
 
@@ -83,7 +83,7 @@ def test_a_name_that_nothing_refers_to_makes_room() -> None:
     """Names come and go with the dimensions that name them."""
     made = teams()
     for step in range(100):
-        made.join(9, f"new{step}", None)
+        made.join([9], [(f"new{step}", None)])
         made.leave(9)
     assert len(made._numbers.names) == len(NAMES) + 2
 
@@ -91,8 +91,7 @@ def test_a_name_that_nothing_refers_to_makes_room() -> None:
 def test_a_site_is_where_the_team_was_last_seen() -> None:
     """It moves with the team, and only forward; an event without a site leaves none."""
     made = teams()
-    made.join(4, "t0", "north")
-    made.join(5, "t0", "south")
+    made.join([4, 5], [("t0", "north"), ("t0", "south")])
     assert made.site_of(7) is None
     assert [note(made, event) for event in ((7, 4, 5), (7, 5, 7), (7, 4, 6))] == [[7], [], []]
     assert (made.of(7), made.site_of(7)) == ("t0", "south")
