@@ -55,6 +55,16 @@ def worker(config: Path, processes: int, slot: int | None) -> None:
 
 
 @main.command()
+@config_option
+@clear_errors
+def notify(config: Path) -> None:
+    """Tell team leads of alerts, by Alertmanager or directly, until SIGINT or SIGTERM."""
+    from stream.notify import service  # noqa: PLC0415 - nobody else's cost
+
+    service.run(load_settings(config), config)
+
+
+@main.command()
 @click.option("--for", "length", default=None, help="Such as 30s; without it until Ctrl-C.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="JSON file.")
 @clear_errors

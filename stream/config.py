@@ -34,6 +34,7 @@ from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
 from stream.environment import NESTED, PREFIX, faulty_variables
 from stream.fields import DurationMs, KpiName, Strict, TopicName, WindowName, ZoneName
+from stream.notify.settings import Notify
 from stream.secretfile import from_files
 from stream.security import Security
 from stream.yamlfile import Faults, read_yaml
@@ -151,6 +152,7 @@ class Settings(BaseSettings):
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     instance: str | None = None
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
     security: Security = Security()
 
     @field_validator("windows")
@@ -172,7 +174,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _own_topics_are_apart(self) -> Settings:
-        for name in (self.changelog, self.rollups, self.rollups_changelog, self.replayed):
+        stored = (self.changelog, self.rollups, self.rollups_changelog)
+        for name in (*stored, self.replayed, self.notified):
             if name in self.topics.model_dump().values():
                 message = f"a topic has the name of one of ours, {name}"
                 raise ValueError(message)
@@ -197,6 +200,11 @@ class Settings(BaseSettings):
     def replayed(self) -> str:
         """The topic that says which dead letters `dead-letters replay` has re-submitted."""
         return f"{self.app}-dead-letters-replayed"
+
+    @property
+    def notified(self) -> str:
+        """The topic in which `kpi-stream notify` keeps what it has to tell, and what it told."""
+        return f"{self.app}-notified"
 
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the settings' order."""

@@ -1,0 +1,109 @@
+"""Reads topics from where one left off: the alerts, and the roster where it is a topic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+
+from stream.config import Settings
+from stream.kafka.connection import connection_options
+from stream.kafka.topicids import topic_ids
+from stream.kafka.topicconfig import COMPACTED
+from stream.kafka.topology import administration, create_topics, partition_counts
+
+log = logging.getLogger(__name__)
+
+_ASK_AGAIN_S: Final = 2.0
+_POLL_MS: Final = 1_000
+
+
+class Source(NamedTuple):
+    """A topic: how many partitions it has, and what tells it from a successor of its name."""
+
+    topic: str
+    partitions: int
+    topic_id: str
+
+
+async def prepare(settings: Settings, topics: Sequence[str]) -> list[Source]:
+    """Waits until these topics are there, and makes the notifier's own.
+
+    Raises:
+        TopologyError: if no broker answers or lets us in, or the topic cannot be made.
+    """
+    async with administration(settings) as admin:
+        while True:
+            counts = await partition_counts(admin)
+            missing = [topic for topic in topics if not counts.get(topic)]
+            if not missing:
+                break
+            log.info("waiting for topics that nobody has made yet: %s", ", ".join(missing))
+            await asyncio.sleep(_ASK_AGAIN_S)
+        if settings.notified not in counts:
+            await create_topics(admin, settings, {settings.notified: COMPACTED}, 1)
+        ids = await topic_ids(admin, topics)
+    return [Source(topic, counts[topic], ids.get(topic, "")) for topic in topics]
+
+
+class Inbox:
+    """All partitions of one topic, committed records only, by a consumer of no group."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        """Connects to nothing yet."""
+        self.source = source
+        self.lag = 0
+        self.next_offsets: dict[str, int] = {}
+        self._places = [TopicPartition(source.topic, n) for n in range(source.partitions)]
+        self._consumer = AIOKafkaConsumer(
+            **connection_options(settings),
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+
+    async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
+        """Goes on at these offsets by partition; returns where the topic ends now.
+
+        An offset that has been deleted, or that the topic has not come to, gives way to its start.
+        """
+        consumer = self._consumer
+        await consumer.start()
+        consumer.assign(self._places)
+        starts = await consumer.beginning_offsets(self._places)
+        ends = await consumer.end_offsets(self._places)
+        for place in self._places:
+            wanted = offsets.get(str(place.partition), starts[place])
+            if not starts[place] <= wanted <= ends[place]:
+                log.warning(
+                    "%s[%d] has offsets %d to %d and was read up to %d: reading all of it",
+                    *(place.topic, place.partition, starts[place], ends[place], wanted),
+                )
+                wanted = starts[place]
+            consumer.seek(place, wanted)
+            self.next_offsets[str(place.partition)] = wanted
+        return {TP(*place): end for place, end in ends.items()}
+
+    async def read(self) -> list[Any]:
+        """The next records, none if none come within a second."""
+        found = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        for place in self._places:
+            self.next_offsets[str(place.partition)] = await self._consumer.position(place)
+        self.lag = sum(self._behind(place) for place in self._places)
+        return [record for records in found.values() for record in records]
+
+    def has_reached(self, ends: Mapping[TP, int]) -> bool:
+        """Whether all before these offsets was read."""
+        return all(self.next_offsets[str(place.partition)] >= end for place, end in ends.items())
+
+    async def close(self) -> None:
+        """Stops reading."""
+        await self._consumer.stop()
+
+    def _behind(self, place: TopicPartition) -> int:
+        end = self._consumer.last_stable_offset(place)
+        return 0 if end is None else max(0, end - self.next_offsets[str(place.partition)])

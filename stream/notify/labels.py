@@ -1,0 +1,84 @@
+"""A notice as Alertmanager takes it: labels that say which alert it is, annotations that say more.
+
+Labels never change while an alert lives: Alertmanager knows it by them. There is no id of the
+single alert among them, so that a silence on an agent's goal also holds for its next miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from stream.notify.book import Notice
+from stream.notify.message import Message
+
+Posting = dict[str, Any]
+
+
+def labels(notice: Notice) -> dict[str, str]:
+    """What routes, groups, silences and inhibitions go by."""
+    fired = notice.fired
+    found = {
+        "alertname": fired.goal,
+        "severity": fired.severity,
+        "kpi": fired.kpi,
+        "scope": fired.scope,
+        "id": fired.id,
+        "window": fired.window,
+        "team": fired.team,
+        "lead": notice.lead,
+        "widespread": _truth(fired.is_widespread) if fired.scope == "team" else None,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def latest(notices: Iterable[Notice]) -> list[Notice]:
+    """Of notices with the same labels the last: the end of one would end its successor.
+
+    Those that may inhibit others come first.
+    """
+    by_labels = {tuple(labels(notice).items()): notice for notice in notices}
+    return sorted(by_labels.values(), key=lambda n: (not n.fired.is_widespread, n.seen_ms))
+
+
+def posting(notice: Notice, message: Message, now_ms: int, keep_ms: int) -> Posting:
+    """The alert for `POST /api/v2/alerts`.
+
+    It begins when it was first seen here: for one that began before, Alertmanager would wait for
+    no others of its group, nor for what inhibits it (prometheus/alertmanager#4064).
+    """
+    end_ms = notice.end_seen_ms if notice.end_seen_ms is not None else now_ms + keep_ms
+    posted: Posting = {
+        "labels": labels(notice),
+        "annotations": explain(notice, message),
+        "startsAt": _instant(notice.seen_ms),
+        "endsAt": _instant(max(end_ms, notice.seen_ms)),
+    }
+    if message.look_at:
+        posted["generatorURL"] = message.look_at
+    return posted
+
+
+def explain(notice: Notice, message: Message) -> dict[str, str]:
+    """What is said of the alert, in words and in the record's own figures."""
+    figures = notice.latest
+    found = {
+        "summary": message.summary,
+        **message._asdict(),
+        "value": "" if figures.value is None else f"{figures.value:.6g}",
+        "unit": figures.unit,
+        "samples": str(figures.samples),
+        "target": figures.target,
+        "alert_id": notice.alert_id,
+        "text": message.text(),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _truth(value: bool) -> str:  # noqa: FBT001 - its only argument
+    return "true" if value else "false"
+
+
+def _instant(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,185 @@
+"""The notifier at work: reads transitions, writes down what there is to tell, and has it told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from stream.notify.alertmanager import Alertmanager
+from stream.notify.book import Book, Notice
+from stream.notify.inbox import Inbox
+from stream.notify.labels import Posting, posting
+from stream.notify.memory import FORMAT, Change, Memory, Progress
+from stream.notify.message import Wording
+from stream.notify.rosters import Rosters
+from stream.notify.settings import Notify
+from stream.notify.telemetry import Telemetry
+from stream.notify.transition import Transition, decode_transition
+
+log = logging.getLogger(__name__)
+
+# As Prometheus: an Alertmanager that restarts just then still hears of an end.
+ENDS_KEPT_MS: Final = 15 * 60_000
+ENDS_KEPT_MAX_MS: Final = 24 * 3_600_000
+STALL_S: Final = 60.0
+
+
+class Notifier:
+    """One site's notifier. Nothing that a receiver does holds up another, or the reading."""
+
+    def __init__(
+        self,
+        settings: Notify,
+        wording: Wording,
+        rosters: Rosters,
+        telemetry: Telemetry,
+        memory: Memory,
+        inbox: Inbox,
+        alertmanagers: Sequence[Alertmanager],
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`now_ms` is the wall clock's."""
+        self._settings = settings
+        self._wording = wording
+        self._rosters = rosters
+        self._telemetry = telemetry
+        self._memory = memory
+        self._inbox = inbox
+        self._alertmanagers = alertmanagers
+        self._now_ms = now_ms
+        self._news = [asyncio.Event() for _ in alertmanagers]
+        self._read_at = time.monotonic()
+        self.book = Book()
+
+    @property
+    def detail(self) -> str:
+        """How it goes, in a line."""
+        firing = sum(notice.is_firing for notice in self.book)
+        return f"{firing} alerts fire, {self._inbox.lag} records are not read yet"
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing was asked of Kafka for a minute."""
+        return time.monotonic() - self._read_at > STALL_S
+
+    async def run(self) -> None:
+        """Goes on from what is remembered, until it is cancelled.
+
+        Raises:
+            MemoryLostError: if what was told cannot be written down any more.
+        """
+        await self._catch_up()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read())
+            tasks.create_task(self._rosters.watch_file())
+            tasks.create_task(self._sweep())
+            for alertmanager, news in zip(self._alertmanagers, self._news, strict=True):
+                tasks.create_task(self._keep_telling(alertmanager, news))
+
+    async def _catch_up(self) -> None:
+        """Reads to the topic's end before anybody is told: of what it holds much is over.
+
+        Where nothing is remembered nobody was ever told, so what has ended is no news.
+        """
+        found = await self._memory.open()
+        self.book = Book(found.notices)
+        progress, source = found.progress, self._inbox.source
+        is_same = progress is not None and progress.topic_id in ("", source.topic_id)
+        if progress is not None and not is_same:
+            log.warning("%s is not the topic that was read before: reading all of it", source.topic)
+        ends = await self._inbox.open(progress.offsets if progress and is_same else {})
+        while not self._inbox.has_reached(ends):
+            await self._take(await self._inbox.read())
+        if progress is None:
+            await self._forget([n.alert_id for n in self.book if not n.is_firing])
+        log.info("%s", self.detail)
+
+    async def _read(self) -> None:
+        while True:
+            self._read_at = time.monotonic()
+            await self._take(await self._inbox.read())
+            self._show()
+
+    async def _take(self, records: Sequence[Any]) -> None:
+        """Notes what records say and how far was read; wakes who has to tell of it."""
+        change = Change()
+        for record in records:
+            notice = self._take_one(record)
+            if notice is not None:
+                change.notice(notice)
+        if records:
+            offsets = dict(self._inbox.next_offsets)
+            change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
+            await self._memory.save(change)
+        if len(change.records) > 1:
+            for news in self._news:
+                news.set()
+
+    def _take_one(self, record: Any) -> Notice | None:
+        try:
+            transition = decode_transition(record.value)
+        except ValueError as error:
+            self._telemetry.refused.labels(kind="alert").inc()
+            place = f"{record.topic}[{record.partition}] at {record.offset}"
+            log.warning("%s is no alert: %s", place, error)
+            return None
+        return self.book.take(transition, self._lead(transition), self._now_ms())
+
+    def _lead(self, transition: Transition) -> str | None:
+        """Who leads the one it is about: by the roster, else by the goals file."""
+        roster = self._rosters.current
+        own = roster.lead(transition.id) if transition.scope == "agent" else None
+        return own or transition.lead
+
+    async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
+        """What is new at once, and everything every `resend`."""
+        while True:
+            await alertmanager.tell(self.book, self._posting)
+            tell_all_at = time.monotonic() + self._settings.resend / 1000
+            while (left_s := tell_all_at - time.monotonic()) > 0:
+                try:
+                    await asyncio.wait_for(news.wait(), left_s)
+                except TimeoutError:
+                    break
+                news.clear()
+                unknown = [notice for notice in self.book if not alertmanager.knows(notice)]
+                await alertmanager.tell(unknown, self._posting)
+
+    def _posting(self, notice: Notice) -> Posting:
+        message = self._wording.message(notice, self._rosters.current)
+        return posting(notice, message, self._now_ms(), self._settings.keep)
+
+    async def _sweep(self) -> None:
+        """Forgets what has ended and is known to everybody."""
+        while True:
+            await asyncio.sleep(self._settings.resend / 1000)
+            now_ms = self._now_ms()
+            await self._forget([n.alert_id for n in self.book if self._is_over(n, now_ms)])
+
+    def _is_over(self, notice: Notice, now_ms: int) -> bool:
+        if notice.end_seen_ms is None:
+            return False
+        age_ms = now_ms - notice.end_seen_ms
+        if age_ms >= ENDS_KEPT_MAX_MS:  # an Alertmanager that is gone for good has no claim on it
+            return True
+        return age_ms >= ENDS_KEPT_MS and all(a.knows(notice) for a in self._alertmanagers)
+
+    async def _forget(self, alert_ids: Iterable[str]) -> None:
+        gone = list(alert_ids)
+        change = Change()
+        for alert_id in gone:
+            change.forget(alert_id)
+        await self._memory.save(change)
+        self.book.forget(gone)
+        for alertmanager in self._alertmanagers:
+            alertmanager.forget(gone)
+
+    def _show(self) -> None:
+        self._telemetry.lag.set(self._inbox.lag)
+        self._telemetry.firing.set(sum(notice.is_firing for notice in self.book))
+        for alertmanager in self._alertmanagers:
+            unknown = sum(not alertmanager.knows(notice) for notice in self.book)
+            self._telemetry.waiting.labels(receiver=alertmanager.name).set(unknown)

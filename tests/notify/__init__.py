@@ -1,0 +1,1 @@
+"""Notifications, as those who get them see them."""

@@ -1,0 +1,106 @@
+"""Who is told: a webhook and a mailbox, each of which can be out of order."""
+
+from __future__ import annotations
+
+import json
+import threading
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
+
+
+class Webhook:
+    """Keeps the bodies of what is posted to it; answers `status`."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.told: list[Any] = []
+        self.tries = 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def alerts(self) -> list[tuple[str, str, str]]:
+        """Of Alertmanager's messages: each alert's goal, id and status, in the order told."""
+        return [
+            (alert["labels"]["alertname"], alert["labels"]["id"], alert["status"])
+            for message in list(self.told)
+            for alert in message["alerts"]
+        ]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.tries += 1
+                if webhook.status == 200:
+                    webhook.told.append(json.loads(body))
+                self.send_response(webhook.status)
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        return Handler
+
+
+class Mailbox:
+    """An SMTP server that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: list[Message] = []
+        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._controller.server.sockets[0].getsockname()[1])
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Takes a mail."""
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.mails.append(message_from_bytes(content, policy=default))
+        return "250 OK"
+
+    def texts(self) -> list[str]:
+        """The mails' plain text, or what there is of one."""
+        return [text_of(mail) for mail in self.mails]
+
+
+def text_of(mail: Message) -> str:
+    """The plain text of a mail."""
+    for part in mail.walk():
+        if part.get_content_type() == "text/plain":
+            payload = part.get_payload(decode=True)
+            assert isinstance(payload, bytes)
+            return payload.decode()
+    return ""
