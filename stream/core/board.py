@@ -19,6 +19,7 @@ from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, D, Evicted, RowStore
 from stream.core.rules import Rules
 from stream.core.scopes import IdsOf, ScopeTable
+from stream.core.tallies import Tally
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
 from stream.core.windows import MINUTE_MS, ceil_minute, retention_minutes
 
@@ -60,7 +61,8 @@ class Board(Generic[D]):
             if before is None or ceil_minute(before) != ceil_minute(now_ms):
                 self._evict(ceil_minute(now_ms) - self._retention)
         if self.verdicts.open:
-            self._announcements += self.verdicts.judge(self.buckets, self.now_ms)
+            announcements = self.verdicts.judge(self.buckets, self.now_ms)
+            self._announcements += [self._with_tally(each) for each in announcements]
 
     def begin_judging(self) -> None:
         """From now on verdicts are given: the partition has caught up."""
@@ -111,6 +113,17 @@ class Board(Generic[D]):
         assert self.now_ms is not None, "a reading needs an instant"
         readings = self.readings.read(kind, index, slots, self.buckets, self.now_ms)
         return [reading for reading in readings if not reading.empty]
+
+    def _tally(self, team: str, kpi: str) -> Tally | None:
+        """A team's agents by a KPI that both have goals on; None where that is not known."""
+        raise NotImplementedError
+
+    def _with_tally(self, announcement: Announcement) -> Announcement:
+        """With what tells a team's fault from an agent's, once all of them are judged."""
+        goal = announcement.goal
+        if goal is None or goal.scope != "team" or goal.kpi.name not in self.verdicts.tallied:
+            return announcement
+        return announcement._replace(tally=self._tally(announcement.key.scope_id, goal.kpi.name))
 
     def _forget(self, evicted: Evicted[D]) -> None:
         """Called with the rows of forgotten minutes."""

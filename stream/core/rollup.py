@@ -19,6 +19,7 @@ from stream.core.kpis import ScopeKind
 from stream.core.rules import Rules
 from stream.core.scopes import EVERY_WINDOW, IdsOf
 from stream.core.shares import SharePlace
+from stream.core.tallies import Tallies, Tally
 from stream.core.windows import ceil_minute
 
 STALE_AFTER_MS: Final = 10_000
@@ -37,7 +38,8 @@ class Report(NamedTuple):
 
     `offsets`: per input topic, the first offset not included. `complete_from`: the minute from
     which on a KPI is complete, where a definition has changed. `settled`: a replay has ended.
-    `kept_from`: the source has forgotten the minutes before.
+    `kept_from`: the source has forgotten the minutes before. `tallies`: of its agents; None of a
+    source that tells none.
     """
 
     source: int
@@ -46,6 +48,7 @@ class Report(NamedTuple):
     complete_from: Mapping[str, int]
     settled: bool = False
     kept_from: int = 0
+    tallies: Tallies | None = None
 
 
 class Batch(NamedTuple):
@@ -148,6 +151,15 @@ class Rollup(Board[Part]):
             for table in self.tables.values():  # so that readers know
                 table.urgent[list(table.slots.values())] = EVERY_WINDOW
         self.tick(min(live, default=wall_ms - STALE_AFTER_MS))
+
+    def _tally(self, team: str, kpi: str) -> Tally | None:
+        """Every agent is one source's: their tallies add up."""
+        total = Tally(0, 0)
+        for report in self.reports.values():
+            if report.tallies is None:
+                return None
+            total += report.tallies.get(team, {}).get(kpi, Tally(0, 0))
+        return total
 
     def _next_instant(self) -> int | None:
         """The first that waits, once no source can come with an earlier one."""

@@ -14,6 +14,7 @@ from stream.core.buckets import Buckets
 from stream.core.goals import Goal, Judgement, Verdict, judge
 from stream.core.kpis import Form, ScopeKind
 from stream.core.scopes import EVERY_WINDOW, ScopeTable
+from stream.core.tallies import Tally, tally_agents
 
 
 class AlertKey(NamedTuple):
@@ -24,13 +25,17 @@ class AlertKey(NamedTuple):
 
 
 class Announcement(NamedTuple):
-    """A transition with all that a reader needs to act on it."""
+    """A transition with all that a reader needs to act on it.
+
+    `tally`: of a team, how many of its agents miss the KPI, too; None where that is not known.
+    """
 
     goal: Goal | None
     key: AlertKey
     team: str | None
     judgement: Judgement | None
     transition: Transition
+    tally: Tally | None = None
 
 
 class Watched(NamedTuple):
@@ -80,6 +85,10 @@ class Verdicts:
             for goal in goals
             if goal.scope in tables and goal.window in windows
         }
+        of_agents, of_teams = (
+            {goal.kpi.name for goal in goals if goal.scope == scope} for scope in ("agent", "team")
+        )
+        self.tallied = of_agents & of_teams
         self._codes: dict[str, npt.NDArray[np.int8]] = {
             name: np.zeros(watched.table.capacity, dtype=np.int8)
             for name, watched in self.watched.items()
@@ -126,6 +135,15 @@ class Verdicts:
     def codes(self, goal: str) -> npt.NDArray[np.int8]:
         """The last verdict on every slot, as `Verdict` numbers them."""
         return self._sized_codes(self.watched[goal])
+
+    def tallies(self) -> dict[str, dict[str, Tally]]:
+        """The agents here by team and KPI, of KPIs that teams and agents have goals on."""
+        found = [w for w in self.watched.values() if w.goal.scope == "agent"]
+        codes: dict[str, list[npt.NDArray[np.int8]]] = {}
+        for watched in found:
+            if watched.goal.kpi.name in self.tallied:
+                codes.setdefault(watched.goal.kpi.name, []).append(self._sized_codes(watched))
+        return tally_agents(found[0].table, codes) if codes else {}
 
     def forget(self, table: ScopeTable, slot: int) -> None:
         """Clears the verdicts of a scope that is gone; its alerts end at the next judgement."""

@@ -221,4 +221,7 @@ def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) ->
             "samples": judgement.samples,
             "target": str(judgement.terms.target),
         }
+    tally = announcement.tally
+    if tally is not None:
+        record |= {"agents_judged": tally.judged, "agents_missing": tally.missing}
     return orjson.dumps(record)

@@ -9,7 +9,8 @@ from faust.types import TP
 
 from stream.core.engine import Engine
 from stream.core.rollup import Report
-from stream.core.shares import SharePlace
+from stream.core.shares import ScopeName
+from stream.core.tallies import Tally
 from stream.kafka.codec import Told
 from stream.kafka.delivery import Outgoing
 from stream.kafka.rollupcodec import cut_of, encode_report, encode_shares, share_key
@@ -94,18 +95,21 @@ class Publication:
         self._has_told_all_once = True
         known_from = engine.readings.complete_from
         report = Report(self._number, now_ms, dict(offsets), known_from, settled, engine.kept_from)
-        record = Outgoing(*encode_report(report, self._cut, self._sequence))
+        tallies = self._tallies()
         for number in everybody:
             due_ms = self._reported_ms.get(number, now_ms - silence_ms) + silence_ms
             if number in told or settled or now_ms >= due_ms:
-                self._put(number, record)
+                own = report._replace(tallies=tallies.get(number, {}))
+                self._put(number, Outgoing(*encode_report(own, self._cut, self._sequence)))
                 self._reported_ms[number] = now_ms
 
     def take(self) -> dict[TP, list[Outgoing]]:
         """What is to be written: also, with the rows' own, the tombstones of forgotten shares."""
         for place in self._engine.shares.take_gone():
             if self._sequence:  # else nobody was ever told
-                self._put(self._number_of(place), Outgoing(share_key(self._number, place), None))
+                self._put(
+                    self._number_of(place.scope), Outgoing(share_key(self._number, place), None)
+                )
         waiting, self._waiting = self._waiting, {}
         return waiting
 
@@ -115,14 +119,20 @@ class Publication:
         records = encode_shares(self._number, self._cut, self._sequence, places, sums)
         told = set()
         for place, record in zip(places, records, strict=True):
-            number = self._number_of(place)
+            number = self._number_of(place.scope)
             self._put(number, Outgoing(*record))
             told.add(number)
         return told
 
-    def _number_of(self, place: SharePlace) -> int:
-        name = f"{place.scope.kind}/{place.scope.scope_id}"
-        return partition_of(name, self._topology.partitions)
+    def _tallies(self) -> dict[int, dict[str, dict[str, Tally]]]:
+        """Each partition of the scopes hears of its own teams' agents only."""
+        found: dict[int, dict[str, dict[str, Tally]]] = {}
+        for team, by_kpi in self._engine.verdicts.tallies().items():
+            found.setdefault(self._number_of(ScopeName("team", team)), {})[team] = by_kpi
+        return found
+
+    def _number_of(self, scope: ScopeName) -> int:
+        return partition_of(f"{scope.kind}/{scope.scope_id}", self._topology.partitions)
 
     def _put(self, number: int, record: Outgoing) -> None:
         self._waiting.setdefault(TP(self._topology.rollups, number), []).append(record)

@@ -21,6 +21,7 @@ from stream.core.measures import measure_ids
 from stream.core.rollup import Batch, Report
 from stream.core.rules import Rules
 from stream.core.shares import ScopeName, SharePlace
+from stream.core.tallies import Tally
 from stream.kafka.rowcodec import UnknownFormatError
 from stream.kafka.words import pack, unpack
 
@@ -42,6 +43,7 @@ class StoredReport(Struct, kw_only=True):
     complete_from: dict[str, int]
     settled: bool
     kept_from: int = 0
+    tallies: dict[str, dict[str, Tally]] | None = None
 
 
 class Told(NamedTuple):
@@ -115,7 +117,8 @@ def batch_of(report: StoredReport, told: Told) -> Batch:
     kept = np.flatnonzero(counts)
     fields = (report.source, report.as_of_ms, report.offsets, report.complete_from)
     places = [told.places[i] for i in kept.tolist()]
-    return Batch(Report(*fields, report.settled, report.kept_from), places, told.sums[kept])
+    made = Report(*fields, report.settled, report.kept_from, report.tallies)
+    return Batch(made, places, told.sums[kept])
 
 
 def _place(key: bytes) -> SharePlace:

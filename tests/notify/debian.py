@@ -12,6 +12,10 @@ from typing import Final
 PACKAGE: Final = "prometheus-alertmanager"
 FOLDER: Final = Path(__file__).parents[2] / "build" / "alertmanager"
 FETCH_SECONDS: Final = 300
+# Where Debian's build looks for its templates, and the folder it is started in, as long a name.
+_BUILT_IN: Final = b"/usr/share/prometheus/alertmanager"
+_WORKING: Final = b"/proc/self/cwd" + b"/." * 10
+SHARE: Final = FOLDER / "usr" / "share" / "prometheus" / "alertmanager"
 
 
 class UnavailableError(RuntimeError):
@@ -30,6 +34,8 @@ def why_unavailable() -> str | None:
 
 def program(name: str) -> str:
     """The path of `prometheus-alertmanager` or `amtool`: installed, or fetched once.
+
+    A fetched one has to be started in the folder `SHARE`.
 
     Raises:
         UnavailableError: if it is neither here nor to be fetched.
@@ -58,6 +64,8 @@ def _fetch() -> None:
         _run("apt-get", "download", PACKAGE, cwd=parts)
     (package,) = parts.glob("*.deb")
     _run("dpkg", "-x", package.name, "unpacked", cwd=parts)
+    alertmanager = parts / "unpacked" / "usr" / "bin" / PACKAGE
+    alertmanager.write_bytes(alertmanager.read_bytes().replace(_BUILT_IN, _WORKING))
     (parts / "unpacked").rename(FOLDER)
     shutil.rmtree(parts)
 

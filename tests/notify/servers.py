@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from tests.kafka.live import START_TIMEOUT_S, free_port, wait_until
-from tests.notify.debian import program
+from tests.notify.debian import SHARE, program
 
 
 class AlertmanagerProcess:
@@ -44,7 +44,8 @@ class AlertmanagerProcess:
         command += [f"--storage.path={self.folder / 'data'}", "--data.maintenance-interval=1s"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="]
         with (self.folder / "alertmanager.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            folder = SHARE if SHARE.exists() else None
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         wait_until(self._answers, START_TIMEOUT_S, "Alertmanager answers")
 
     def kill(self) -> None:
