@@ -16,7 +16,8 @@ from tenacity import (
     RetryCallState,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 from yarl import URL
 
@@ -97,7 +98,7 @@ class Alertmanager:
     async def _post_with_retries(self, postings: Sequence[Posting]) -> None:
         async for attempt in AsyncRetrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential_jitter(initial=0.5, max=10),
+            wait=wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5),
             retry=retry_if_exception_type(UnreachableError),
             before_sleep=self._note_retry,
             reraise=True,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from email import message_from_bytes
-from email.message import Message
+from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
+
+from tests.kafka.live import free_port
 
 
 class Webhook:
@@ -69,13 +71,9 @@ class Mailbox:
     """An SMTP server that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.mails: list[Message] = []
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._controller.server.sockets[0].getsockname()[1])
+        self.mails: list[EmailMessage] = []
+        self.port = free_port()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
     def __enter__(self) -> Self:
         self._controller.start()
@@ -88,19 +86,17 @@ class Mailbox:
         """Takes a mail."""
         content = envelope.content
         assert isinstance(content, bytes)
-        self.mails.append(message_from_bytes(content, policy=default))
+        mail = message_from_bytes(content, policy=default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
         return "250 OK"
 
     def texts(self) -> list[str]:
-        """The mails' plain text, or what there is of one."""
+        """The mails' plain text."""
         return [text_of(mail) for mail in self.mails]
 
 
-def text_of(mail: Message) -> str:
-    """The plain text of a mail."""
-    for part in mail.walk():
-        if part.get_content_type() == "text/plain":
-            payload = part.get_payload(decode=True)
-            assert isinstance(payload, bytes)
-            return payload.decode()
-    return ""
+def text_of(mail: EmailMessage, subtype: str = "plain") -> str:
+    """The plain text of a mail, or its HTML."""
+    body = mail.get_body((subtype,))
+    return "" if body is None else str(body.get_content())

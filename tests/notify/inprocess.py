@@ -1,0 +1,137 @@
+"""A notifier in the test's own process, without Kafka: records are said to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from stream.notify.alertmanager import Alertmanager, receiver_name
+from stream.notify.inbox import Source
+from stream.notify.memory import Change, Remembered
+from stream.notify.message import Wording
+from stream.notify.notifier import Notifier
+from stream.notify.rosters import Rosters
+from stream.notify.settings import Notify
+from stream.notify.telemetry import Telemetry
+
+
+class Record(NamedTuple):
+    """A record of a topic, as a consumer gives it."""
+
+    value: bytes | None
+    offset: int
+    topic: str = "alerts"
+    partition: int = 0
+    key: bytes | None = None
+
+
+class SaidInbox:
+    """In place of a topic: what the test says."""
+
+    def __init__(self) -> None:
+        self.source = Source("alerts", 1, "")
+        self.lag = 0
+        self.next_offsets = {"0": 0}
+        self._said: asyncio.Queue[Record] = asyncio.Queue()
+
+    async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
+        """There is nothing before what is said."""
+        self.next_offsets = {"0": 0, **offsets}
+        return {}
+
+    def has_reached(self, ends: Mapping[TP, int]) -> bool:
+        """Always."""
+        return not ends
+
+    def say(self, *records: Mapping[str, Any]) -> None:
+        """Adds records."""
+        for record in records:
+            self._said.put_nowait(Record(json.dumps(record).encode(), self.next_offsets["0"]))
+            self.next_offsets["0"] += 1
+
+    async def read(self) -> list[Record]:
+        """The next records, as soon as there are any."""
+        found = [await self._said.get()]
+        while not self._said.empty():
+            found.append(self._said.get_nowait())
+        return found
+
+
+class KeptMemory:
+    """In place of the topic `<app>-notified`: what a restart finds."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, bytes | None] = {}
+
+    async def open(self) -> Remembered:
+        """Nothing: each test begins anew."""
+        return Remembered()
+
+    async def save(self, change: Change) -> None:
+        """Keeps it."""
+        self.records |= change.records
+
+
+class Running(NamedTuple):
+    """A notifier at work."""
+
+    notifier: Notifier
+    inbox: SaidInbox
+    registry: CollectorRegistry
+
+    def say(self, *records: Mapping[str, Any]) -> None:
+        """Has it read records."""
+        self.inbox.say(*records)
+
+    def counted(self, name: str, **labels: str) -> float:
+        """A metric's value."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def notifying(
+    addresses: Sequence[str], folder: Path, **settings: Any
+) -> AsyncIterator[Running]:
+    """A notifier that tells Alertmanagers, until the block ends."""
+    notify = Notify(**{"alertmanagers": tuple(addresses), "resend": "1s", "keep": "1m", **settings})
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry, [receiver_name(address) for address in addresses])
+    inbox: Any = SaidInbox()
+    memory: Any = KeptMemory()
+    async with aiohttp.ClientSession() as session:
+        notifier = Notifier(
+            notify,
+            Wording(ZoneInfo("Europe/Berlin"), notify.links),
+            Rosters(folder / "roster.yaml", telemetry),
+            telemetry,
+            memory,
+            inbox,
+            [Alertmanager(address, session, telemetry) for address in addresses],
+        )
+        task = asyncio.create_task(notifier.run())
+        try:
+            yield Running(notifier, inbox, registry)
+        finally:
+            ended = task.done()
+            task.cancel()
+            (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            assert not ended, f"the notifier has ended: {outcome!r}"
+
+
+async def until(done: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    """Waits until `done`; fails with `what` was waited for."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not done():  # noqa: ASYNC110 - a server of another process gives no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_s:.0f} s: {what}") from None
