@@ -47,13 +47,14 @@ class Progress(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """What a lead was told last: when, and of which alerts that they fire.
+    """What a lead was told last: when, which alerts fire, and which are over.
 
     `sent_ms`: when messages were sent in the last hour.
     """
 
     at_ms: int
     firing: tuple[str, ...]
+    over: tuple[str, ...] = ()
     sent_ms: tuple[int, ...] = ()
 
 
@@ -111,16 +112,7 @@ class Memory:
         producer = self._new_producer()
         await producer.start()
         self._producer = producer
-        found = Remembered()
-        for key, value in (await read_latest(self._clients, self._place)).values.items():
-            kind, name = key[:1], key[1:].decode()
-            if kind == _PROGRESS:
-                found.progress = _progress(value)
-            elif kind == _NOTICE:
-                found.notices.append(json.decode(value, type=Notice))
-            elif kind == _TOLD:
-                found.told[name] = json.decode(value, type=Told)
-        return found
+        return remembered((await read_latest(self._clients, self._place)).values)
 
     async def save(self, change: Change) -> None:
         """Writes a change; on return it is durable.
@@ -163,6 +155,24 @@ class Memory:
             ]
             # aiokafka commits a transaction whose batches failed: each is asked.
             await asyncio.gather(*sent)
+
+
+def remembered(records: Mapping[bytes, bytes]) -> Remembered:
+    """What the last values by key say.
+
+    Raises:
+        UnknownFormatError: if another version wrote them in a format of its own.
+    """
+    found = Remembered()
+    for key, value in records.items():
+        kind, name = key[:1], key[1:].decode()
+        if kind == _PROGRESS:
+            found.progress = _progress(value)
+        elif kind == _NOTICE:
+            found.notices.append(json.decode(value, type=Notice))
+        elif kind == _TOLD:
+            found.told[name] = json.decode(value, type=Told)
+    return found
 
 
 def _progress(value: bytes) -> Progress:

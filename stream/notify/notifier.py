@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 from stream.notify.alertmanager import Alertmanager
 from stream.notify.book import Book, Notice
+from stream.notify.courier import Courier, Reading
+from stream.notify.digest import Digest, behind_their_team, receiver_of
 from stream.notify.inbox import Inbox
 from stream.notify.labels import Posting, posting
-from stream.notify.memory import FORMAT, Change, Memory, Progress
-from stream.notify.message import Wording
+from stream.notify.letter import Letter, write_letter
+from stream.notify.memory import FORMAT, Change, Memory, Progress, Told
+from stream.notify.message import Message, Wording
 from stream.notify.rosters import Rosters
 from stream.notify.settings import Notify
 from stream.notify.telemetry import Telemetry
@@ -27,6 +31,13 @@ ENDS_KEPT_MAX_MS: Final = 24 * 3_600_000
 STALL_S: Final = 60.0
 
 
+class Receivers(NamedTuple):
+    """Who is told. `couriers` are made from what leads were told last."""
+
+    alertmanagers: Sequence[Alertmanager] = ()
+    couriers: Callable[[Mapping[str, Told]], Sequence[Courier]] = lambda _: ()
+
+
 class Notifier:
     """One site's notifier. Nothing that a receiver does holds up another, or the reading."""
 
@@ -38,7 +49,7 @@ class Notifier:
         telemetry: Telemetry,
         memory: Memory,
         inbox: Inbox,
-        alertmanagers: Sequence[Alertmanager],
+        receivers: Receivers,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """`now_ms` is the wall clock's."""
@@ -48,9 +59,11 @@ class Notifier:
         self._telemetry = telemetry
         self._memory = memory
         self._inbox = inbox
-        self._alertmanagers = alertmanagers
+        self._alertmanagers = receivers.alertmanagers
+        self._new_couriers = receivers.couriers
+        self._couriers: dict[str, Courier] = {}
         self._now_ms = now_ms
-        self._news = [asyncio.Event() for _ in alertmanagers]
+        self._news = [asyncio.Event() for _ in receivers.alertmanagers]
         self._read_at = time.monotonic()
         self.book = Book()
 
@@ -78,6 +91,8 @@ class Notifier:
             tasks.create_task(self._sweep())
             for alertmanager, news in zip(self._alertmanagers, self._news, strict=True):
                 tasks.create_task(self._keep_telling(alertmanager, news))
+            for courier in self._couriers.values():
+                tasks.create_task(self._keep_writing(courier))
 
     async def _catch_up(self) -> None:
         """Reads to the topic's end before anybody is told: of what it holds much is over.
@@ -86,6 +101,7 @@ class Notifier:
         """
         found = await self._memory.open()
         self.book = Book(found.notices)
+        self._couriers = {courier.name: courier for courier in self._new_couriers(found.told)}
         progress, source = found.progress, self._inbox.source
         is_same = progress is not None and progress.topic_id in ("", source.topic_id)
         if progress is not None and not is_same:
@@ -115,7 +131,7 @@ class Notifier:
             change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
             await self._memory.save(change)
         if len(change.records) > 1:
-            for news in self._news:
+            for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
                 news.set()
 
     def _take_one(self, record: Any) -> Notice | None:
@@ -140,30 +156,54 @@ class Notifier:
             await alertmanager.tell(self.book, self._posting)
             tell_all_at = time.monotonic() + self._settings.resend / 1000
             while (left_s := tell_all_at - time.monotonic()) > 0:
-                try:
-                    await asyncio.wait_for(news.wait(), left_s)
-                except TimeoutError:
-                    break
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await news.wait()
                 news.clear()
                 unknown = [notice for notice in self.book if not alertmanager.knows(notice)]
                 await alertmanager.tell(unknown, self._posting)
 
+    async def _keep_writing(self, courier: Courier) -> None:
+        """What is due to one lead, as it is due."""
+
+        def read() -> Reading:
+            own = [n for n in self.book if receiver_of(n, self._couriers) == courier.name]
+            return Reading(own, behind_their_team(self.book))
+
+        def write(digest: Digest, key: str) -> Letter:
+            return write_letter(digest, key, self._words)
+
+        await courier.run(read, write, self._save_told, self._now_ms)
+
+    async def _save_told(self, lead: str, told: Told) -> None:
+        change = Change()
+        change.told(lead, told)
+        await self._memory.save(change)
+
+    def _words(self, notice: Notice) -> Message:
+        return self._wording.message(notice, self._rosters.current)
+
     def _posting(self, notice: Notice) -> Posting:
-        message = self._wording.message(notice, self._rosters.current)
-        return posting(notice, message, self._now_ms(), self._settings.keep)
+        return posting(notice, self._words(notice), self._now_ms(), self._settings.keep)
 
     async def _sweep(self) -> None:
         """Forgets what has ended and is known to everybody."""
         while True:
             await asyncio.sleep(self._settings.resend / 1000)
             now_ms = self._now_ms()
-            await self._forget([n.alert_id for n in self.book if self._is_over(n, now_ms)])
+            hidden = behind_their_team(self.book)
+            await self._forget([n.alert_id for n in self.book if self._is_over(n, hidden, now_ms)])
 
-    def _is_over(self, notice: Notice, now_ms: int) -> bool:
+    def _is_over(self, notice: Notice, hidden: set[str], now_ms: int) -> bool:
         if notice.end_seen_ms is None:
             return False
         age_ms = now_ms - notice.end_seen_ms
-        if age_ms >= ENDS_KEPT_MAX_MS:  # an Alertmanager that is gone for good has no claim on it
+        if age_ms >= ENDS_KEPT_MAX_MS:  # a receiver that is gone for good has no claim on it
+            return True
+        courier = self._couriers.get(receiver_of(notice, self._couriers) or "")
+        if courier is not None and not courier.knows(notice) and notice.alert_id not in hidden:
+            return False
+        if not self._alertmanagers:
             return True
         return age_ms >= ENDS_KEPT_MS and all(a.knows(notice) for a in self._alertmanagers)
 
@@ -183,3 +223,18 @@ class Notifier:
         for alertmanager in self._alertmanagers:
             unknown = sum(not alertmanager.knows(notice) for notice in self.book)
             self._telemetry.waiting.labels(receiver=alertmanager.name).set(unknown)
+        if self._couriers:
+            self._show_couriers()
+
+    def _show_couriers(self) -> None:
+        waiting = dict.fromkeys(self._couriers, 0)
+        unaddressed = 0
+        for notice in self.book:
+            name = receiver_of(notice, self._couriers)
+            if name is None:
+                unaddressed += 1
+            else:
+                waiting[name] += not self._couriers[name].knows(notice)
+        self._telemetry.unaddressed.set(unaddressed)
+        for name, count in waiting.items():
+            self._telemetry.waiting.labels(receiver=name).set(count)

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,11 +18,13 @@ from prometheus_client import CollectorRegistry
 from stream.config import Metrics, Settings
 from stream.instance import hold_instance
 from stream.kafka.clients import KafkaClients
+from stream.notify.addresses import open_addresses
 from stream.notify.alertmanager import Alertmanager, receiver_name
+from stream.notify.courier import THREADS_MAX, Courier
 from stream.notify.inbox import Inbox, Source, prepare
 from stream.notify.memory import Memory, MemoryLostError
 from stream.notify.message import Wording
-from stream.notify.notifier import Notifier
+from stream.notify.notifier import Notifier, Receivers
 from stream.notify.roster import ROSTER_FILE
 from stream.notify.rosters import Rosters
 from stream.notify.telemetry import RosterInfo, Telemetry
@@ -38,8 +41,9 @@ def run(settings: Settings, folder: Path) -> None:
         Faults: if settings or roster have any.
         TopologyError: if there is no broker, or topics cannot be made.
     """
-    if not settings.notify.alertmanagers:
-        raise Faults(["setting 'notify': nobody to tell: name `alertmanagers`"])
+    notify = settings.notify
+    if not (notify.alertmanagers or notify.direct.leads):
+        raise Faults(["setting 'notify': nobody to tell: name alertmanagers, or direct.leads"])
     held = hold_instance(settings.app, "notify")
     try:
         asyncio.run(_run_until_stopped(settings, folder))
@@ -65,7 +69,9 @@ async def _run(settings: Settings, folder: Path) -> None:
     notify = settings.notify
     registry = CollectorRegistry()
     addresses = [address.get_secret_value() for address in notify.alertmanagers]
-    telemetry = Telemetry(registry, [receiver_name(address) for address in addresses])
+    names = [receiver_name(address) for address in addresses]
+    telemetry = Telemetry(registry, [*names, *notify.direct.leads])
+    leads = open_addresses(notify.direct.leads) if notify.direct.leads else {}
     rosters = Rosters(folder / ROSTER_FILE, telemetry)
     registry.register(RosterInfo(lambda: rosters.current))
     notifier: Notifier | None = None
@@ -80,6 +86,7 @@ async def _run(settings: Settings, folder: Path) -> None:
         sources = await prepare(settings, [settings.topics.alerts])
         async with (
             aiohttp.ClientSession() as session,
+            _threads() as threads,
             _opened(settings, sources[0]) as (memory, inbox),
         ):
             notifier = Notifier(
@@ -89,7 +96,13 @@ async def _run(settings: Settings, folder: Path) -> None:
                 telemetry,
                 memory,
                 inbox,
-                [Alertmanager(address, session, telemetry) for address in addresses],
+                Receivers(
+                    [Alertmanager(address, session, telemetry) for address in addresses],
+                    lambda told: [
+                        Courier(lead, ways, notify.direct, told.get(lead), telemetry, threads)
+                        for lead, ways in leads.items()
+                    ],
+                ),
             )
             await notifier.run()
 
@@ -101,6 +114,16 @@ async def _started(server: MetricsServer) -> AsyncIterator[MetricsServer]:
         yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def _threads() -> AsyncIterator[Executor]:
+    """Threads to send in; a stop waits for what is being sent, as long as Apprise does."""
+    threads = ThreadPoolExecutor(THREADS_MAX, "courier")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @asynccontextmanager

@@ -38,6 +38,9 @@ class Telemetry:
             registry=r,
         )
         self.firing = Gauge("kpi_stream_notify_firing", "Alerts that fire", registry=r)
+        self.unaddressed = Gauge(
+            "kpi_stream_notify_unaddressed", "Alerts that no lead's address is for", registry=r
+        )
         self.lag = Gauge("kpi_stream_notify_lag_records", "Alert records not yet read", registry=r)
         self.refused = Counter(
             "kpi_stream_notify_refused",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,11 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from stream.notify.alertmanager import Alertmanager, receiver_name
+from stream.notify.courier import Address, Courier
 from stream.notify.inbox import Source
-from stream.notify.memory import Change, Remembered
+from stream.notify.memory import Change, Remembered, remembered
 from stream.notify.message import Wording
-from stream.notify.notifier import Notifier
+from stream.notify.notifier import Notifier, Receivers
 from stream.notify.rosters import Rosters
 from stream.notify.settings import Notify
 from stream.notify.telemetry import Telemetry
@@ -73,8 +75,8 @@ class KeptMemory:
         self.records: dict[bytes, bytes | None] = {}
 
     async def open(self) -> Remembered:
-        """Nothing: each test begins anew."""
-        return Remembered()
+        """What was kept."""
+        return remembered({k: v for k, v in self.records.items() if v is not None})
 
     async def save(self, change: Change) -> None:
         """Keeps it."""
@@ -99,23 +101,35 @@ class Running(NamedTuple):
 
 @asynccontextmanager
 async def notifying(
-    addresses: Sequence[str], folder: Path, **settings: Any
+    addresses: Sequence[str],
+    folder: Path,
+    leads: Mapping[str, Sequence[Address]] | None = None,
+    memory: KeptMemory | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Running]:
-    """A notifier that tells Alertmanagers, until the block ends."""
-    notify = Notify(**{"alertmanagers": tuple(addresses), "resend": "1s", "keep": "1m", **settings})
+    """A notifier that tells Alertmanagers and leads, until the block ends."""
+    notify = Notify(**{"resend": "1s", "keep": "1m", **settings})
+    ways = leads or {}
     registry = CollectorRegistry()
-    telemetry = Telemetry(registry, [receiver_name(address) for address in addresses])
+    telemetry = Telemetry(registry, [*map(receiver_name, addresses), *ways])
     inbox: Any = SaidInbox()
-    memory: Any = KeptMemory()
+    kept: Any = memory or KeptMemory()
     async with aiohttp.ClientSession() as session:
+        threads = ThreadPoolExecutor(8)
         notifier = Notifier(
             notify,
             Wording(ZoneInfo("Europe/Berlin"), notify.links),
             Rosters(folder / "roster.yaml", telemetry),
             telemetry,
-            memory,
+            kept,
             inbox,
-            [Alertmanager(address, session, telemetry) for address in addresses],
+            Receivers(
+                [Alertmanager(address, session, telemetry) for address in addresses],
+                lambda told: [
+                    Courier(lead, own, notify.direct, told.get(lead), telemetry, threads)
+                    for lead, own in ways.items()
+                ],
+            ),
         )
         task = asyncio.create_task(notifier.run())
         try:
@@ -124,6 +138,7 @@ async def notifying(
             ended = task.done()
             task.cancel()
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            threads.shutdown()
             assert not ended, f"the notifier has ended: {outcome!r}"
 
 
