@@ -19,6 +19,7 @@ from stream.demo.play import run as run_demo
 from stream.durations import parse_duration_ms
 from stream.goalfile import load_goals
 from stream.logs import set_up
+from stream.notify.roster import ROSTER_FILE, load_roster
 from stream.processes import run_slot, slots_of, supervise
 from stream.worker import run as run_worker
 from stream.yamlfile import Faults
@@ -82,7 +83,7 @@ def demo(length: str | None, report: Path | None) -> None:
 @click.argument("folder", type=FOLDER, default=Path())
 @clear_errors
 def check(folder: Path) -> None:
-    """Validate goals and settings in FOLDER; prints all faults at once and exits 1."""
+    """Validate settings, goals and roster in FOLDER; prints all faults at once and exits 1."""
     faults: list[str] = []
     windows: tuple[str, ...] | None = None
     try:
@@ -95,9 +96,14 @@ def check(folder: Path) -> None:
         count = len(goals)
     except Faults as found:
         faults += found.faults
+    try:
+        load_roster(folder / ROSTER_FILE)
+    except Faults as found:
+        faults += found.faults
     if faults:
         raise Faults(faults)
-    named = [name for name in (SETTINGS_FILE, GOALS_FILE) if (folder / name).exists()]
+    files = (SETTINGS_FILE, GOALS_FILE, ROSTER_FILE)
+    named = [name for name in files if (folder / name).exists()]
     click.echo(f"{' and '.join(named) or 'defaults'}: good; {count} goals")
 
 

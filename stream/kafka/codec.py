@@ -185,12 +185,8 @@ def alert_topic_key(announcement: Announcement) -> bytes:
 
 def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) -> bytes:
     """A transition with all that its reader needs: who, what, since when, how sure, what to do."""
-    goal, judgement, transition = (
-        announcement.goal,
-        announcement.judgement,
-        announcement.transition,
-    )
-    alert = transition.alert
+    goal, judgement = announcement.goal, announcement.judgement
+    transition, alert = announcement.transition, announcement.transition.alert
     record: dict[str, Any] = {
         "v": 1,
         "alert_id": alert.alert_id,
@@ -221,7 +217,6 @@ def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) ->
             "samples": judgement.samples,
             "target": str(judgement.terms.target),
         }
-    tally = announcement.tally
-    if tally is not None:
+    if (tally := announcement.tally) is not None:
         record |= {"agents_judged": tally.judged, "agents_missing": tally.missing}
     return orjson.dumps(record)

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 import orjson
-from msgspec import Struct, convert
+from msgspec import Struct, convert, to_builtins
 
 from stream.core.arrays import Ints
 from stream.core.measures import measure_ids
@@ -79,7 +79,7 @@ def encode_shares(
 def encode_report(report: Report, cut: int, sequence: int) -> tuple[bytes, bytes]:
     """The record of a report, to be written behind its shares."""
     record = {"format": FORMAT, "cut": cut, "sequence": sequence, **report._asdict()}
-    return REPORT + report.source.to_bytes(2, "big"), orjson.dumps(record)
+    return REPORT + report.source.to_bytes(2, "big"), orjson.dumps(to_builtins(record))
 
 
 def source_of(key: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,24 +30,25 @@ class Source(NamedTuple):
     topic_id: str
 
 
-async def prepare(settings: Settings, topics: Sequence[str]) -> list[Source]:
-    """Waits until these topics are there, and makes the notifier's own.
+async def prepare(settings: Settings) -> dict[str, Source]:
+    """Waits until a worker has made the `alerts` topic, and makes those that are the notifier's.
 
     Raises:
-        TopologyError: if no broker answers or lets us in, or the topic cannot be made.
+        TopologyError: if no broker answers or lets us in, or a topic cannot be made.
     """
+    alerts, roster = settings.topics.alerts, settings.notify.roster_topic
+    own = [settings.notified, *([roster] if roster else [])]
     async with administration(settings) as admin:
-        while True:
-            counts = await partition_counts(admin)
-            missing = [topic for topic in topics if not counts.get(topic)]
-            if not missing:
-                break
-            log.info("waiting for topics that nobody has made yet: %s", ", ".join(missing))
+        while not (counts := await partition_counts(admin)).get(alerts):
+            log.info("waiting for topic %s, which a worker makes", alerts)
             await asyncio.sleep(_ASK_AGAIN_S)
-        if settings.notified not in counts:
-            await create_topics(admin, settings, {settings.notified: COMPACTED}, 1)
-        ids = await topic_ids(admin, topics)
-    return [Source(topic, counts[topic], ids.get(topic, "")) for topic in topics]
+        for topic in own:
+            if topic not in counts:
+                await create_topics(admin, settings, {topic: COMPACTED}, 1)
+        ids = await topic_ids(admin, [alerts])
+    return {
+        topic: Source(topic, counts.get(topic, 1), ids.get(topic, "")) for topic in (alerts, *own)
+    }
 
 
 class Inbox:

@@ -87,7 +87,6 @@ class Notifier:
         await self._catch_up()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read())
-            tasks.create_task(self._rosters.watch_file())
             tasks.create_task(self._sweep())
             for alertmanager, news in zip(self._alertmanagers, self._news, strict=True):
                 tasks.create_task(self._keep_telling(alertmanager, news))

@@ -57,9 +57,14 @@ class Rosters:
             self._put_together()
             log.info("the roster has changed: %d agents", len(self.current))
 
+    async def read_topic(self, inbox: Inbox) -> None:
+        """Takes in what the roster topic holds."""
+        ends = await inbox.open({})
+        while not inbox.has_reached(ends):
+            self.take(await inbox.read())
+
     async def follow_topic(self, inbox: Inbox) -> None:
-        """Takes in what the roster topic holds and whatever comes."""
-        await inbox.open({})
+        """Takes in whatever comes after that."""
         while True:
             self.take(await inbox.read())
 

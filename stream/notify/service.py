@@ -6,10 +6,11 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -18,20 +19,27 @@ from prometheus_client import CollectorRegistry
 from stream.config import Metrics, Settings
 from stream.instance import hold_instance
 from stream.kafka.clients import KafkaClients
+from stream.kafka.recovery import DisagreementError
+from stream.kafka.rowcodec import UnknownFormatError
 from stream.notify.addresses import open_addresses
 from stream.notify.alertmanager import Alertmanager, receiver_name
-from stream.notify.courier import THREADS_MAX, Courier
-from stream.notify.inbox import Inbox, Source, prepare
+from stream.notify.courier import THREADS_MAX, Address, Courier
+from stream.notify.inbox import Inbox, prepare
 from stream.notify.memory import Memory, MemoryLostError
 from stream.notify.message import Wording
 from stream.notify.notifier import Notifier, Receivers
 from stream.notify.roster import ROSTER_FILE
 from stream.notify.rosters import Rosters
+from stream.notify.settings import Notify
 from stream.notify.telemetry import RosterInfo, Telemetry
 from stream.serve.http import Health, MetricsServer
 from stream.yamlfile import Faults
 
 log = logging.getLogger(__name__)
+
+
+# They say what is wrong and what to do; a traceback would only hide it.
+EXPLAINED: Final = (MemoryLostError, DisagreementError, UnknownFormatError)
 
 
 def run(settings: Settings, folder: Path) -> None:
@@ -44,14 +52,29 @@ def run(settings: Settings, folder: Path) -> None:
     notify = settings.notify
     if not (notify.alertmanagers or notify.direct.leads):
         raise Faults(["setting 'notify': nobody to tell: name alertmanagers, or direct.leads"])
-    held = hold_instance(settings.app, "notify")
-    try:
-        asyncio.run(_run_until_stopped(settings, folder))
-    except* MemoryLostError as lost:
-        log.error("stopping: %s", lost.exceptions[0])  # noqa: TRY400 - it says all there is
+    reason: BaseException | None = None
+    with _alone(settings.app):
+        try:
+            asyncio.run(_run_until_stopped(settings, folder))
+        except* EXPLAINED as group:
+            reason = _first(group)
+    if reason is not None:
+        log.error("stopping: %s", reason)
         sys.exit(1)
-    finally:
-        held.close()
+
+
+def _alone(app: str) -> IO[str]:
+    try:
+        return hold_instance(app, "notify")
+    except Faults as error:
+        raise Faults([f"another `kpi-stream notify` of {app!r} runs on this machine"]) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first single error in groups of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _run_until_stopped(settings: Settings, folder: Path) -> None:
@@ -66,10 +89,8 @@ async def _run_until_stopped(settings: Settings, folder: Path) -> None:
 
 
 async def _run(settings: Settings, folder: Path) -> None:
-    notify = settings.notify
-    registry = CollectorRegistry()
-    addresses = [address.get_secret_value() for address in notify.alertmanagers]
-    names = [receiver_name(address) for address in addresses]
+    notify, registry = settings.notify, CollectorRegistry()
+    names = [receiver_name(address.get_secret_value()) for address in notify.alertmanagers]
     telemetry = Telemetry(registry, [*names, *notify.direct.leads])
     leads = open_addresses(notify.direct.leads) if notify.direct.leads else {}
     rosters = Rosters(folder / ROSTER_FILE, telemetry)
@@ -81,56 +102,60 @@ async def _run(settings: Settings, folder: Path) -> None:
             return Health(healthy=True, detail="waiting for Kafka's topics")
         return Health(healthy=not notifier.is_stuck, detail=notifier.detail)
 
-    metrics = Metrics(host=notify.metrics.host, port=notify.metrics.port)
-    async with _started(MetricsServer(metrics, registry, tuple, health)):
-        sources = await prepare(settings, [settings.topics.alerts])
-        async with (
-            aiohttp.ClientSession() as session,
-            _threads() as threads,
-            _opened(settings, sources[0]) as (memory, inbox),
-        ):
-            notifier = Notifier(
-                notify,
-                Wording(ZoneInfo(settings.timezone), notify.links),
-                rosters,
-                telemetry,
-                memory,
-                inbox,
-                Receivers(
-                    [Alertmanager(address, session, telemetry) for address in addresses],
-                    lambda told: [
-                        Courier(lead, ways, notify.direct, told.get(lead), telemetry, threads)
-                        for lead, ways in leads.items()
-                    ],
-                ),
-            )
-            await notifier.run()
+    async with AsyncExitStack() as stack:
+        await _serve(stack, notify, registry, health)
+        sources = await prepare(settings)
+        inbox = Inbox(settings, sources[settings.topics.alerts])
+        memory = Memory(settings, KafkaClients(settings))
+        stack.push_async_callback(memory.close)
+        stack.push_async_callback(inbox.close)
+        receivers = await _open_receivers(stack, notify, leads, telemetry)
+        wording = Wording(ZoneInfo(settings.timezone), notify.links)
+        notifier = Notifier(notify, wording, rosters, telemetry, memory, inbox, receivers)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        if notify.roster_topic:
+            roster = Inbox(settings, sources[notify.roster_topic])
+            stack.push_async_callback(roster.close)
+            await rosters.read_topic(roster)
+            tasks.create_task(rosters.follow_topic(roster))
+        tasks.create_task(rosters.watch_file())
+        await notifier.run()
 
 
-@asynccontextmanager
-async def _started(server: MetricsServer) -> AsyncIterator[MetricsServer]:
-    await server.start()
+async def _serve(
+    stack: AsyncExitStack,
+    notify: Notify,
+    registry: CollectorRegistry,
+    health: Callable[[], Health],
+) -> None:
+    """Listens for Prometheus and supervisors until the stack is closed."""
+    endpoint = notify.metrics
+    server = MetricsServer(Metrics(host=endpoint.host, port=endpoint.port), registry, tuple, health)
+    stack.push_async_callback(server.stop)
     try:
-        yield server
-    finally:
-        await server.stop()
+        await server.start()
+    except OSError as error:
+        place = f"{endpoint.host}:{endpoint.port}"
+        fault = f"setting 'notify.metrics.port': {place} cannot be used: {error}"
+        raise Faults([fault]) from error
 
 
-@asynccontextmanager
-async def _threads() -> AsyncIterator[Executor]:
-    """Threads to send in; a stop waits for what is being sent, as long as Apprise does."""
+async def _open_receivers(
+    stack: AsyncExitStack,
+    notify: Notify,
+    leads: Mapping[str, Sequence[Address]],
+    telemetry: Telemetry,
+) -> Receivers:
+    session = await stack.enter_async_context(aiohttp.ClientSession())
     threads = ThreadPoolExecutor(THREADS_MAX, "courier")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings, source: Source) -> AsyncIterator[tuple[Memory, Inbox]]:
-    memory, inbox = Memory(settings, KafkaClients(settings)), Inbox(settings, source)
-    try:
-        yield memory, inbox
-    finally:
-        await inbox.close()
-        await memory.close()
+    stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+    return Receivers(
+        [
+            Alertmanager(address.get_secret_value(), session, telemetry)
+            for address in notify.alertmanagers
+        ],
+        lambda told: [
+            Courier(lead, ways, notify.direct, told.get(lead), telemetry, threads)
+            for lead, ways in leads.items()
+        ],
+    )

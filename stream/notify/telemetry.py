@@ -53,6 +53,9 @@ class Telemetry:
             "1 while roster.yaml has faults and the roster before them is in use",
             registry=r,
         )
+        self._start_at_zero(receivers)
+
+    def _start_at_zero(self, receivers: Iterable[str]) -> None:
         for receiver in receivers:
             self.retries.labels(receiver=receiver)
             self.waiting.labels(receiver=receiver)

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import pytest
 from faust.types import TP
 
+from stream.core.goals import Goal
 from stream.core.rollup import Rollup
+from stream.core.tallies import Tally
 from stream.kafka import publication
 from stream.kafka.codec import CHECKPOINT_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
-from stream.kafka.recovery import DisagreementError
+from stream.kafka.recovery import DisagreementError, sort_records
 from stream.kafka.rollupcodec import REPORT, SHARE
 from stream.kafka.rollups import RollupStage
+from stream.kafka.site import Site
 from stream.kafka.topology import partition_of
 from tests.core.build import goal
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage, stored
@@ -488,3 +491,30 @@ def test_a_replay_shows_nothing_until_its_windows_are_whole_again() -> None:
         shown.append((made.is_complete, made.engine.verdicts.open))
     assert shown == [(False, False), (False, False), (True, True), (True, True)]
     assert made.engine.now_ms == NOON_MS + 120 * MINUTE_MS
+
+
+def test_reports_tally_the_agents_of_the_teams_that_are_summed_there() -> None:
+    """A partition of the scopes hears of its own teams only; a restart knows what it heard."""
+    goals = (
+        goal("<= 1m", name="of-teams", scope="team", window="15m"),
+        goal("<= 1m", name="of-agents", window="15m"),
+    )
+    parts = [PartitionStage(replaced(part.site, goals), part.number) for part in sources()]
+    topic, number = Rollups(), partition_of("team/red", PARTITIONS)
+    for part in parts:
+        part.restore(sort_records({}))
+        part.engine.tick(NOON_MS)
+        part.catch_up()
+        slow = contact(1, agents()[part.number], team_id="red", talk_ms=600_000)
+        part.apply("interactions", [slow])
+    told(parts, topic)
+    made = recovered(topic, number)
+    tallies = [report.tallies for report in made.engine.reports.values()]
+    assert tallies == [{"red": {"handle_time": Tally(1, 1)}}] * PARTITIONS
+    others = recovered(topic, 1 - number)
+    assert [report.tallies for report in others.engine.reports.values()] == [{}] * PARTITIONS
+
+
+def replaced(site: Site, goals: tuple[Goal, ...]) -> Site:
+    """A site with these goals."""
+    return replace(site, rules=replace(site.rules, goals=goals))

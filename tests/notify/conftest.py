@@ -40,11 +40,12 @@ def mailbox() -> Iterator[Mailbox]:
 def site(kafka: KafkaBroker, topic_prefix: str) -> dict[str, Any]:
     """Settings of a site whose `alerts` topic has two partitions, so far without a record."""
     settings = written_settings(kafka.bootstrap, topic_prefix)
-    asyncio.run(_create(kafka.bootstrap, settings["topics"]["alerts"]))
+    asyncio.run(create_alerts(kafka.bootstrap, settings["topics"]["alerts"]))
     return settings
 
 
-async def _create(bootstrap: str, topic: str) -> None:
+async def create_alerts(bootstrap: str, topic: str) -> None:
+    """Makes the topic, with two partitions."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:

@@ -22,6 +22,7 @@ class Webhook:
     def __init__(self) -> None:
         self.status = 200
         self.told: list[Any] = []
+        self.paths: list[str] = []
         self.tries = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -56,6 +57,7 @@ class Webhook:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 webhook.tries += 1
                 if webhook.status == 200:
+                    webhook.paths.append(self.path)
                     webhook.told.append(json.loads(body))
                 self.send_response(webhook.status)
                 self.end_headers()

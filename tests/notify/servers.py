@@ -91,17 +91,28 @@ class AlertmanagerProcess:
 class NotifierProcess:
     """`kpi-stream notify` with settings of its own; ends with the `with` block."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        variables: Mapping[str, str] | None = None,
+        *,
+        start: bool = True,
+    ) -> None:
+        """`variables` are added to its environment; `start`: whether with the `with` block."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
         self.log = folder / "notify.log"
+        self._environment = {**os.environ, **(variables or {})}
+        self._starts = start
         own = {**settings["notify"], "metrics": {"port": self.port}}
         (folder / "kpi-stream.yaml").write_text(yaml.safe_dump({**settings, "notify": own}))
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        if self._starts:
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,7 +122,12 @@ class NotifierProcess:
         """Starts it."""
         command = [sys.executable, "-m", "stream", "notify", "--config", str(self.folder)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+
+    def has_ended(self) -> bool:
+        """Whether it has, by itself."""
+        assert self.process is not None
+        return self.process.poll() is not None
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator, FormatChecker
 
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
-NAMES: Final = ("interaction", "survey", "reading", "alert", "clock", "dead-letter")
+NAMES: Final = ("interaction", "survey", "reading", "alert", "clock", "dead-letter", "roster")
 
 _FORMATS: Final = FormatChecker(())
 

@@ -46,12 +46,17 @@ _WORLD: Final = (
     *("aiohttp", "aiokafka", "asyncio", "faust", "mode", "prometheus_client"),
     *("random", "secrets", "socket", "threading", "time"),
 )
+# Of the notifier, what decides and words: it waits for nothing and asks no clock.
+_DECIDING: Final = ("book", "digest", "labels", "letter", "message", "transition")
+_IO: Final = ("stream.notify.courier", "stream.notify.inbox", "stream.notify.notifier", *_WORLD)
 ROOMS: Final = (
     Room("stream", forbidden=("deploy", "tests")),
     Room("deploy", forbidden=("stream", "tests"), allowed=("stream.core",)),
     Room("stream.core", forbidden=("stream", *_WORLD), allowed=("stream.core",), ambient=False),
-    Room("stream.kafka", forbidden=("stream.serve", *_ABOVE)),
-    Room("stream.serve", forbidden=("stream.kafka", *_ABOVE)),
+    Room("stream.kafka", forbidden=("stream.serve", "stream.notify", *_ABOVE)),
+    Room("stream.serve", forbidden=("stream.kafka", "stream.notify", *_ABOVE)),
+    Room("stream.notify", forbidden=("stream.sim", "stream.worker", *_ABOVE)),
+    *(Room(f"stream.notify.{name}", forbidden=_IO, ambient=False) for name in _DECIDING),
 )
 
 # What reads the clock or the machine's randomness, by the end of its dotted name.
