@@ -6,7 +6,7 @@ Telling is level-triggered: what was not taken is part of the next telling, so n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import aiohttp
@@ -22,7 +22,7 @@ from tenacity import (
 from yarl import URL
 
 from stream.notify.book import Notice
-from stream.notify.labels import Posting, latest
+from stream.notify.labels import Posting, in_order
 from stream.notify.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,10 @@ class UnreachableError(Exception):
 
 class RefusedError(Exception):
     """It answered that this is not an alert; asking again would not help."""
+
+
+Pick = Callable[[bool], list[Notice]]
+"""The notices to be told: what it does not know, or, if so asked, everything."""
 
 
 class Alertmanager:
@@ -64,47 +68,53 @@ class Alertmanager:
         for alert_id in alert_ids:
             self._knows.pop(alert_id, None)
 
-    async def tell(self, notices: Iterable[Notice], posting: Callable[[Notice], Posting]) -> None:
-        """Tells it these; those it did not take stay unknown to it."""
-        every = list(notices)
-        last = latest(every)
-        for batch in _batches(last):
-            if not await self._tell_batch(batch, posting):
-                return
-        for notice in every:  # what the last with the same labels says is all there is to know
-            self._knows[notice.alert_id] = notice.is_firing
+    async def tell(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
+        """Tells it what `pick` gives; what it did not take stays unknown to it.
 
-    async def _tell_batch(
-        self, batch: Sequence[Notice], posting: Callable[[Notice], Posting]
-    ) -> bool:
-        """Whether it may be told more."""
-        try:
-            await self._post_with_retries([posting(notice) for notice in batch])
-        except UnreachableError as error:
-            self._note_failed(str(error))
-            return False
-        except RefusedError as error:
-            if len(batch) == 1:
-                log.warning("%s takes no %s: %s", self.name, batch[0].fired.goal, error)
-                self._count("failed")
-                return True
-            return all([await self._tell_batch([notice], posting) for notice in batch])
-        if not self._is_reachable:
-            log.info("%s is back", self.name)
-        self._is_reachable = True
-        self._count("sent")
-        return True
-
-    async def _post_with_retries(self, postings: Sequence[Posting]) -> None:
-        async for attempt in AsyncRetrying(
+        Where it was out of reach it may have been started anew and have forgotten all it knew:
+        then `pick` is asked for everything.
+        """
+        tries = AsyncRetrying(
             stop=stop_after_attempt(TRIES),
             wait=wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5),
             retry=retry_if_exception_type(UnreachableError),
             before_sleep=self._note_retry,
             reraise=True,
-        ):
-            with attempt:
-                await self._post(postings)
+        )
+        try:
+            await tries(self._tell_once, pick, posting)
+        except UnreachableError:
+            self._telemetry.note_outcome(self.name, taken=False)
+
+    async def _tell_once(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
+        every = pick(not self._is_reachable)
+        for batch in _batches(every):
+            await self._tell_batch(batch, posting)
+        for notice in every:  # what the last with the same labels says is all there is to know
+            self._knows[notice.alert_id] = notice.is_firing
+
+    async def _tell_batch(
+        self, batch: Sequence[Notice], posting: Callable[[Notice], Posting]
+    ) -> None:
+        try:
+            await self._post([posting(notice) for notice in batch])
+        except UnreachableError as error:
+            if self._is_reachable:
+                log.warning("%s does not take alerts: %s", self.name, error)
+            self._is_reachable = False
+            raise
+        except RefusedError as error:
+            if len(batch) > 1:
+                for notice in batch:
+                    await self._tell_batch([notice], posting)
+                return
+            log.warning("%s takes no %s: %s", self.name, batch[0].fired.goal, error)
+            self._telemetry.note_outcome(self.name, taken=False)
+        else:
+            self._telemetry.note_outcome(self.name, taken=True)
+        if not self._is_reachable:
+            log.info("%s is back", self.name)
+        self._is_reachable = True
 
     async def _post(self, postings: Sequence[Posting]) -> None:
         try:
@@ -125,15 +135,6 @@ class Alertmanager:
     def _note_retry(self, _: RetryCallState) -> None:
         self._telemetry.retries.labels(receiver=self.name).inc()
 
-    def _note_failed(self, reason: str) -> None:
-        self._count("failed")
-        if self._is_reachable:
-            log.warning("%s does not take alerts: %s", self.name, reason)
-        self._is_reachable = False
-
-    def _count(self, outcome: str) -> None:
-        self._telemetry.notifications.labels(receiver=self.name, outcome=outcome).inc()
-
 
 def receiver_name(address: str) -> str:
     """Host and port: what may be logged."""
@@ -141,12 +142,7 @@ def receiver_name(address: str) -> str:
     return f"{url.host}:{url.port}"
 
 
-def _batches(notices: Sequence[Notice]) -> list[Sequence[Notice]]:
-    """Those that may inhibit others in requests of their own, first."""
-    inhibiting = [notice for notice in notices if notice.fired.is_widespread]
-    rest = [notice for notice in notices if not notice.fired.is_widespread]
-    return [
-        group[start : start + BATCH]
-        for group in (inhibiting, rest)
-        for start in range(0, len(group), BATCH)
-    ]
+def _batches(notices: Iterable[Notice]) -> Iterator[Sequence[Notice]]:
+    for part in in_order(notices):
+        for start in range(0, len(part), BATCH):
+            yield part[start : start + BATCH]

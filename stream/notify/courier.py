@@ -111,8 +111,7 @@ class Courier:
         """Whether the lead was reached by at least one of the addresses."""
         sent = await asyncio.gather(*(self._try(address, letter) for address in self._addresses))
         for taken in sent:
-            outcome = "sent" if taken else "failed"
-            self._telemetry.notifications.labels(receiver=self.name, outcome=outcome).inc()
+            self._telemetry.note_outcome(self.name, taken=taken)
         reached = any(sent)
         if not reached and self._is_reachable:
             log.warning("%s cannot be reached", self.name)

@@ -33,13 +33,19 @@ def labels(notice: Notice) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def latest(notices: Iterable[Notice]) -> list[Notice]:
-    """Of notices with the same labels the last: the end of one would end its successor.
+def in_order(notices: Iterable[Notice]) -> list[list[Notice]]:
+    """What is posted after each other: what inhibits others, what else fires, what has ended.
 
-    Those that may inhibit others come first.
+    A restarted Alertmanager does not wait for the rest of a group: agents would be told before
+    their team's fault mutes them, and of an end alone, what still fires would be news after it.
+    Of notices with the same labels the last: the end of one would end its successor.
     """
     by_labels = {tuple(labels(notice).items()): notice for notice in notices}
-    return sorted(by_labels.values(), key=lambda n: (not n.fired.is_widespread, n.seen_ms))
+    found: list[list[Notice]] = [[], [], []]
+    for notice in by_labels.values():
+        inhibits = notice.fired.is_widespread
+        found[2 if not notice.is_firing else 0 if inhibits else 1].append(notice)
+    return found
 
 
 def posting(notice: Notice, message: Message, now_ms: int, keep_ms: int) -> Posting:

@@ -151,16 +151,19 @@ class Notifier:
 
     async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
         """What is new at once, and everything every `resend`."""
+
+        def pick(everything: bool) -> list[Notice]:  # noqa: FBT001 - its only argument
+            return [n for n in self.book if everything or not alertmanager.knows(n)]
+
         while True:
-            await alertmanager.tell(self.book, self._posting)
+            await alertmanager.tell(lambda _: list(self.book), self._posting)
             tell_all_at = time.monotonic() + self._settings.resend / 1000
             while (left_s := tell_all_at - time.monotonic()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left_s):
                         await news.wait()
                 news.clear()
-                unknown = [notice for notice in self.book if not alertmanager.knows(notice)]
-                await alertmanager.tell(unknown, self._posting)
+                await alertmanager.tell(pick, self._posting)
 
     async def _keep_writing(self, courier: Courier) -> None:
         """What is due to one lead, as it is due."""

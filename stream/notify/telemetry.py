@@ -11,7 +11,6 @@ from prometheus_client.registry import Collector
 
 from stream.notify.roster import Roster
 
-OUTCOMES: Final = ("sent", "failed")
 REFUSALS: Final = ("alert", "roster")
 
 
@@ -22,17 +21,26 @@ class Telemetry:
         """Registers all of them, and those by receiver at 0."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # as the worker
         r = registry
-        self.notifications = Counter(
-            "kpi_stream_notifications",
-            "Messages to a receiver, by what became of them after all tries",
-            ["receiver", "outcome"],
+        self.messages = Counter(
+            "kpi_stream_notify_messages", "Messages that a receiver took", ["receiver"], registry=r
+        )
+        self.failures = Counter(
+            "kpi_stream_notify_failures",
+            "Messages that a receiver did not take, after all tries; they stay due",
+            ["receiver"],
             registry=r,
         )
         self.retries = Counter(
-            "kpi_stream_notification_retries", "Tries after the first", ["receiver"], registry=r
+            "kpi_stream_notify_retries", "Tries after the first", ["receiver"], registry=r
+        )
+        self.last_success = Gauge(
+            "kpi_stream_notify_last_success_timestamp_seconds",
+            "When a receiver last took a message; 0: not since the start",
+            ["receiver"],
+            registry=r,
         )
         self.waiting = Gauge(
-            "kpi_stream_notifications_waiting",
+            "kpi_stream_notify_waiting",
             "Alerts of which a receiver does not know yet what there is to know",
             ["receiver"],
             registry=r,
@@ -55,12 +63,19 @@ class Telemetry:
         )
         self._start_at_zero(receivers)
 
+    def note_outcome(self, receiver: str, *, taken: bool) -> None:
+        """What became of a message."""
+        if taken:
+            self.messages.labels(receiver=receiver).inc()
+            self.last_success.labels(receiver=receiver).set_to_current_time()
+        else:
+            self.failures.labels(receiver=receiver).inc()
+
     def _start_at_zero(self, receivers: Iterable[str]) -> None:
+        by_receiver = (self.messages, self.failures, self.retries, self.last_success, self.waiting)
         for receiver in receivers:
-            self.retries.labels(receiver=receiver)
-            self.waiting.labels(receiver=receiver)
-            for outcome in OUTCOMES:
-                self.notifications.labels(receiver=receiver, outcome=outcome)
+            for metric in by_receiver:
+                metric.labels(receiver=receiver)
         for kind in REFUSALS:
             self.refused.labels(kind=kind)
 

@@ -207,8 +207,8 @@ def test_what_has_not_changed_is_not_told_again(house: House) -> None:
             running.say(agent("a-1"))
             await until(lambda: len(house.webhook.told) == 1, "it is told")
             receiver = f"127.0.0.1:{house.alertmanager.port}"
-            labels = {"receiver": receiver, "outcome": "sent"}
-            name = "kpi_stream_notifications_total"
+            labels = {"receiver": receiver}
+            name = "kpi_stream_notify_messages_total"
             await until(
                 lambda: running.counted(name, **labels) >= 5, "it is posted again and again"
             )
@@ -252,11 +252,10 @@ def test_an_alertmanager_out_of_reach_holds_up_nobody(house: House) -> None:
             running.say(agent("a-1"))
             await until(lambda: len(house.webhook.told) == 1, "the one in reach is told", 5)
             name = nobody.removeprefix("http://")
-            retries = "kpi_stream_notification_retries_total"
+            retries = "kpi_stream_notify_retries_total"
             await until(lambda: running.counted(retries, receiver=name) >= 4, "tries", 30)
-            failed = {"receiver": name, "outcome": "failed"}
-            total = "kpi_stream_notifications_total"
-            await until(lambda: running.counted(total, **failed) >= 1, "it is given up", 30)
+            failed = "kpi_stream_notify_failures_total"
+            await until(lambda: running.counted(failed, receiver=name) >= 1, "it is given up", 30)
 
     asyncio.run(run())
 

@@ -99,13 +99,12 @@ def test_tries_are_bounded_and_counted_and_nothing_is_lost(
     async def run() -> None:
         async with notifying([], tmp_path, {"Kim": [broken]}, **QUICK) as running:
             running.say(record())
-            name = "kpi_stream_notifications_total"
-            failed = {"receiver": "Kim", "outcome": "failed"}
-            await until(lambda: running.counted(name, **failed) == 1, "it is given up")
+            failed = "kpi_stream_notify_failures_total"
+            await until(lambda: running.counted(failed, receiver="Kim") == 1, "it is given up")
             assert broken.tries == 3
-            retries = running.counted("kpi_stream_notification_retries_total", receiver="Kim")
+            retries = running.counted("kpi_stream_notify_retries_total", receiver="Kim")
             assert retries == 2
-            waiting = "kpi_stream_notifications_waiting"
+            waiting = "kpi_stream_notify_waiting"
             running.say(record(name="a-2"))
             await until(lambda: running.counted(waiting, receiver="Kim") == 2, "two wait")
             broken.takes = True
@@ -125,9 +124,8 @@ def test_one_of_two_addresses_is_enough(tmp_path: Path) -> None:
     async def run() -> None:
         async with notifying([], tmp_path, {"Kim": [works, broken]}, **QUICK) as running:
             running.say(record())
-            name = "kpi_stream_notifications_total"
-            failed = {"receiver": "Kim", "outcome": "failed"}
-            await until(lambda: running.counted(name, **failed) == 1, "it is given up")
+            failed = "kpi_stream_notify_failures_total"
+            await until(lambda: running.counted(failed, receiver="Kim") == 1, "it is given up")
             await asyncio.sleep(1)
 
     asyncio.run(run())

@@ -9,7 +9,7 @@ import pytest
 
 from stream.notify.book import Book, Notice
 from stream.notify.digest import Digest, Reason
-from stream.notify.labels import labels, latest, posting
+from stream.notify.labels import in_order, labels, posting
 from stream.notify.letter import IN_FULL_MAX, IN_LINES_MAX, write_letter
 from stream.notify.message import Wording
 from stream.notify.roster import Entry, Roster
@@ -148,11 +148,12 @@ def test_it_is_posted_from_when_it_was_seen_until_it_is_over() -> None:
     assert {"value": "0.9", "samples": "40"}.items() <= over["annotations"].items()
 
 
-def test_of_alerts_with_the_same_labels_the_last_counts_and_inhibitors_come_first() -> None:
-    """The end of one must not end its successor."""
+def test_of_alerts_with_the_same_labels_the_last_counts_and_ends_come_last() -> None:
+    """The end of one must not end its successor; what inhibits others comes first."""
     first, second = notice(end="resolved"), notice()
     wide = notice(scope="team", name="billing", agents_judged=2, agents_missing=2)
-    assert latest([first, second, wide]) == [wide, second]
+    over = notice(name="a-2", end="resolved")
+    assert in_order([over, first, second, wide]) == [[wide], [second], [over]]
 
 
 # ---------------------------------------------------------------- letters
