@@ -45,23 +45,31 @@ class Telemetry:
             ["receiver"],
             registry=r,
         )
-        self.firing = Gauge("kpi_stream_notify_firing", "Alerts that fire", registry=r)
+        self._add_own(registry)
+        self._start_at_zero(receivers)
+
+    def _add_own(self, registry: CollectorRegistry) -> None:
+        """What is not by receiver."""
+        self.firing = Gauge("kpi_stream_notify_firing", "Alerts that fire", registry=registry)
         self.unaddressed = Gauge(
-            "kpi_stream_notify_unaddressed", "Alerts that no lead's address is for", registry=r
+            "kpi_stream_notify_unaddressed",
+            "Alerts that no lead's address is for",
+            registry=registry,
         )
-        self.lag = Gauge("kpi_stream_notify_lag_records", "Alert records not yet read", registry=r)
+        self.lag = Gauge(
+            "kpi_stream_notify_lag_records", "Alert records not yet read", registry=registry
+        )
         self.refused = Counter(
             "kpi_stream_notify_refused",
             "Records that are not what they should be",
             ["kind"],
-            registry=r,
+            registry=registry,
         )
         self.roster_faulty = Gauge(
             "kpi_stream_roster_faulty",
             "1 while roster.yaml has faults and the roster before them is in use",
-            registry=r,
+            registry=registry,
         )
-        self._start_at_zero(receivers)
 
     def note_outcome(self, receiver: str, *, taken: bool) -> None:
         """What became of a message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from stream.notify.transition import Transition, decode_transition
 from tests.core.build import ms
 from tests.notify.records import transition
 
+TOP: Final = Path(__file__).parents[2]
 SINCE: Final = ms("2026-03-02T08:42:00Z")
 FIRED: Final = ms("2026-03-02T08:57:00Z")
 BERLIN: Final = ZoneInfo("Europe/Berlin")
@@ -53,6 +55,15 @@ def test_a_miss_in_full() -> None:
         "  what to do: Listen to the low-rated calls together before saying anything else.\n"
         f"  look at:    http://g/d/agent?var-agent=a-17&var-window=today&from={SINCE}"
     )
+
+
+def test_the_readme_shows_what_is_sent() -> None:
+    """Its example is the one above, with the readme's own link."""
+    links: Any = {
+        "agent": "http://grafana.example/d/kpi-stream-agent?var-agent={id}&from={since_ms}"
+    }
+    said = Wording(BERLIN, links).message(notice(), ROSTER).text()
+    assert f"[warning] {said}\n```" in (TOP / "README.md").read_text()
 
 
 def test_an_end_says_how_it_came_and_not_what_to_do() -> None:
