@@ -60,6 +60,22 @@ class Book:
         """The notice of an alert, if it is known."""
         return self._notices.get(alert_id)
 
+    def superseded_by(self, transition: Transition) -> list[str]:
+        """The alerts of the same goal and id that fire under other ids: nobody will end them.
+
+        An alert's place has one alert at a time. A worker that has lost its state, or repeats after
+        a crash where the broker has no transactions, begins again under another id.
+        """
+        if transition.state not in {"pending", "firing"}:
+            return []
+        return [
+            notice.alert_id
+            for notice in self
+            if notice.is_firing
+            and notice.alert_id != transition.alert_id
+            and _place(notice.fired) == _place(transition)
+        ]
+
     def take(self, transition: Transition, lead: str | None, now_ms: int) -> Notice | None:
         """Notes a transition; the notice that is new or has changed, if one has.
 
@@ -86,3 +102,7 @@ class Book:
         """Leaves out notices of alerts that have ended and were told."""
         for alert_id in alert_ids:
             del self._notices[alert_id]
+
+
+def _place(transition: Transition) -> tuple[str, str, str]:
+    return transition.scope, transition.id, transition.goal

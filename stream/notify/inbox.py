@@ -91,11 +91,25 @@ class Inbox:
 
     async def read(self) -> list[Any]:
         """The next records, none if none come within a second."""
+        self._adopt_new_partitions()
         found = await self._consumer.getmany(timeout_ms=_POLL_MS)
         for place in self._places:
             self.next_offsets[str(place.partition)] = await self._consumer.position(place)
         self.lag = sum(self._behind(place) for place in self._places)
         return [record for records in found.values() for record in records]
+
+    def _adopt_new_partitions(self) -> None:
+        """A topic may be given more of them; what comes there is not to be missed."""
+        topic, known = self.source.topic, {place.partition for place in self._places}
+        new = (self._consumer.partitions_for_topic(topic) or set()) - known
+        if not new:
+            return
+        log.info("%s has new partitions: %s", topic, sorted(new))
+        self._places += [TopicPartition(topic, number) for number in sorted(new)]
+        self._consumer.assign(self._places)
+        for place in self._places:  # assigning anew forgets all positions
+            offset = self.next_offsets.setdefault(str(place.partition), 0)
+            self._consumer.seek(place, offset)
 
     def has_reached(self, ends: Mapping[TP, int]) -> bool:
         """Whether all before these offsets was read."""

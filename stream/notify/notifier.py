@@ -122,9 +122,7 @@ class Notifier:
         """Notes what records say and how far was read; wakes who has to tell of it."""
         change = Change()
         for record in records:
-            notice = self._take_one(record)
-            if notice is not None:
-                change.notice(notice)
+            self._take_one(record, change)
         if records:
             offsets = dict(self._inbox.next_offsets)
             change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
@@ -133,15 +131,21 @@ class Notifier:
             for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
                 news.set()
 
-    def _take_one(self, record: Any) -> Notice | None:
+    def _take_one(self, record: Any, change: Change) -> None:
         try:
             transition = decode_transition(record.value)
         except ValueError as error:
             self._telemetry.refused.labels(kind="alert").inc()
             place = f"{record.topic}[{record.partition}] at {record.offset}"
             log.warning("%s is no alert: %s", place, error)
-            return None
-        return self.book.take(transition, self._lead(transition), self._now_ms())
+            return
+        gone = self.book.superseded_by(transition)
+        self.book.forget(gone)
+        for alert_id in gone:
+            change.forget(alert_id)
+        notice = self.book.take(transition, self._lead(transition), self._now_ms())
+        if notice is not None:
+            change.notice(notice)
 
     def _lead(self, transition: Transition) -> str | None:
         """Who leads the one it is about: by the roster, else by the goals file."""

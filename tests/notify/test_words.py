@@ -238,3 +238,14 @@ def test_a_repeated_transition_changes_nothing() -> None:
     assert not take(transition("pending", "a-2"))
     assert not take(transition("cancelled", "a-2"))
     assert len(book) == 1
+
+
+def test_a_new_id_at_the_same_place_takes_the_old_ones_place() -> None:
+    """A worker that lost its state begins anew; of the old alert nobody would say that it ended."""
+    book = Book()
+    book.take(transition(since_ms=SINCE), None, FIRED)
+    book.take(transition("firing", "a-2", since_ms=SINCE), None, FIRED)
+    again = transition(since_ms=SINCE + 60_000)
+    assert book.superseded_by(again) == [transition(since_ms=SINCE).alert_id]
+    assert book.superseded_by(transition(since_ms=SINCE)) == []
+    assert book.superseded_by(transition("resolved", since_ms=SINCE + 60_000)) == []
