@@ -7,6 +7,7 @@ from typing import Any
 
 from stream.sim.counting import Fields
 from stream.sim.rowbook import RowBook
+from stream.sim.view import Tallies
 
 
 @dataclass(slots=True)
@@ -29,3 +30,4 @@ class Report:
     sequence: int
     part: dict[str, Any]
     count: int
+    tallies: Tallies

@@ -13,7 +13,7 @@ from stream.core.goals import Goal
 from stream.sim.log import Record
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ms_of
-from stream.sim.view import Place, View, cleared, expect, place_of, verdict
+from stream.sim.view import Place, Tallies, View, cleared, expect, place_of, tallies, verdict
 
 Subject = tuple[str, str]
 """A goal and the id of what it is held against."""
@@ -98,6 +98,7 @@ class AlertBook:
         figure = view.figures(goal.scope, place[1], goal.window, judged_at)[goal.kpi.name]
         found = said["value"], said["samples"]
         expect(found == figure, f"{text}: {found}, not {figure}")
+        self._judge_tally(said, goal, tallies(view, list(self._goals.values()), judged_at), text)
         judged = verdict(goal, figure)
         if state == "pending" or (state == "firing" and life is None):
             expect(life is None and (state == "pending") == bool(goal.for_ms), f"{text} of {life}")
@@ -121,6 +122,18 @@ class AlertBook:
         }
         expect(right.get(state, False), f"{text}: the goal is {judged}")
         del alive[place]
+
+    def _judge_tally(self, said: dict[str, Any], goal: Goal, found: Tallies, text: str) -> None:
+        """A team's alert says how many of its agents miss the KPI too, where they have goals."""
+        kpi = goal.kpi.name
+        is_shared = any(g.scope == "agent" and g.kpi.name == kpi for g in self._goals.values())
+        told = said.get("agents_judged"), said.get("agents_missing")
+        if goal.scope == "team" and is_shared:
+            expected = found.get(said["id"], {}).get(kpi, (0, 0))
+            expect(told == expected, f"{text}: agents {told}, not {expected}")
+            self._counts["alerts with tallies"] += 1
+        else:
+            expect(told == (None, None), f"{text}: agents {told}")
 
 
 def _as_stored(life: Life) -> list[Any]:

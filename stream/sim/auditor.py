@@ -29,7 +29,7 @@ from stream.sim.counting import MINUTE, Fields
 from stream.sim.log import Log, Record, Transaction
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ReadingBook
-from stream.sim.view import Breach, Place, View, expect
+from stream.sim.view import Breach, Place, View, added_up, expect, tallies
 from stream.sim.workload import Workload, routing_key
 
 CHECKPOINT_KEY = b"c"
@@ -99,11 +99,10 @@ class Auditor:
         before, account.now = account.now, point["now_ms"]
         self._account(account, before, point["offsets"], by_topic)
         account.rows.judge(by_topic[self._topology.changelog])
-        events = list(account.accepted.values())
+        view = View(self._plan.definitions, list(account.accepted.values()), account.now)
         for record in by_topic.get(self._topology.rollups, []):
             if (record.key or b"")[:1] == b"h":
-                self._note_report(record, account, point)
-        view = View(self._plan.definitions, events, account.now)
+                self._note_report(record, account, point, view)
         origin = {"as_of": _iso(account.now), "offsets": point["offsets"]}
         self._judge_outputs(Place(ROWS, number), view, origin, point, by_topic)
 
@@ -129,7 +128,8 @@ class Auditor:
             events += list(self.accounts[source].accepted.values())[: report.count]
         parts = [latest[source].part for source in sorted(latest)]
         origin = {"parts": parts, "as_of": min((p["as_of"] for p in parts), default=None)}
-        view = View(self._plan.definitions, events, point["now_ms"])
+        tallied = added_up(report.tallies for report in latest.values())
+        view = View(self._plan.definitions, events, point["now_ms"], tallied)
         self._judge_outputs(Place(ROLLUPS, number), view, origin, point, by_topic)
 
     def _judge_outputs(
@@ -162,18 +162,33 @@ class Auditor:
         expect(transaction.offsets == offsets, f"offsets {transaction.offsets}, not {offsets}")
         return number, point
 
-    def _note_report(self, record: Record, account: Account, point: dict[str, Any]) -> None:
+    def _note_report(
+        self, record: Record, account: Account, point: dict[str, Any], view: View
+    ) -> None:
         said = orjson.loads(record.value or b"{}")
         expect(said["source"] == account.number, f"a report of {said['source']}")
         expect(said["as_of_ms"] == account.now, f"a report of {said['as_of_ms']}")
         expect(said["offsets"] == point["offsets"], f"a report that includes {said['offsets']}")
+        own = {
+            team: by_kpi
+            for team, by_kpi in tallies(view, self._plan.goals).items()
+            if partition_of(f"team/{team}", self._plan.partitions) == record.partition
+        }
+        told = {
+            t: {k: tuple(n) for k, n in by_kpi.items()} for t, by_kpi in said["tallies"].items()
+        }
+        expect(told == own, f"a report that tallies {told}, not {own}")
+        self.counts["teams tallied"] += len(own)
         part = {
             "partition": account.number,
             "as_of": _iso(account.now),
             "offsets": point["offsets"],
         }
         self._told[record.partition].append(
-            Report(record.offset, account.number, said["sequence"], part, len(account.accepted))
+            Report(
+                *(record.offset, account.number, said["sequence"], part, len(account.accepted)),
+                told,
+            )
         )
 
     def _check_now(self, before: int, now: int, elapsed_ms: int) -> None:

@@ -37,6 +37,7 @@ GOALS: Final = (
     ("level", "service_level", "queue", ">= 80%", ">= 85%", 1),
     ("gone", "abandon_rate", "team", "<= 20%", None, 2),
     ("wrap", "wrap_time", "site", "<= 20s", None, 1),
+    ("slow", "talk_time", "team", "<= 60s", None, 1),
 )
 
 

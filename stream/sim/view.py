@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from stream.core.goals import Goal, Target
@@ -9,6 +10,8 @@ from stream.kafka.topology import ROLLUPS, ROWS, partition_of
 from stream.sim.counting import Definitions, Fields, Groups, Value, latest_teams
 
 Verdict = Literal["no_data", "met", "unproven", "missed"]
+Tallies = dict[str, dict[str, tuple[int, int]]]
+"""By team and KPI: how many agents are judged, and how many of them miss it."""
 
 
 class Breach(Exception):  # noqa: N818 - what is found, not a failure of ours
@@ -31,9 +34,16 @@ class Place(NamedTuple):
 class View:
     """The accepted events behind a stage's figures at an instant; windows are sought once."""
 
-    def __init__(self, definitions: Definitions, events: list[Fields], now: int) -> None:
-        """Of all of `events`, whatever their time."""
+    def __init__(
+        self,
+        definitions: Definitions,
+        events: list[Fields],
+        now: int,
+        told: Tallies | None = None,
+    ) -> None:
+        """Of all of `events`, whatever their time. `told`: the tallies that its sources told."""
         self.now = now
+        self.told = told
         self.definitions = definitions
         self._events = events
         self._groups: dict[tuple[str, str, int], Groups] = {}
@@ -73,6 +83,38 @@ class View:
             oldest = self.definitions.oldest(self.now)
             self._teams = latest_teams(e for e in self._events if e["at"] >= oldest)
         return self._teams.get(agent)
+
+
+def tallies(view: View, goals: Sequence[Goal], now: int | None = None) -> Tallies:
+    """Of each team's agents, by KPIs that both have goals on: who is judged, and who misses it."""
+    if view.told is not None:
+        return view.told
+    found: Tallies = {}
+    shared = {g.kpi.name for g in goals if g.scope == "team"}
+    for kpi in sorted(shared & {g.kpi.name for g in goals if g.scope == "agent"}):
+        said: dict[str, set[Verdict]] = {}
+        for goal in goals:
+            if goal.scope == "agent" and goal.kpi.name == kpi:
+                for agent in view.groups("agent", goal.window, now).names:
+                    figure = view.figures("agent", agent, goal.window, now)[kpi]
+                    said.setdefault(agent, set()).add(verdict(goal, figure))
+        for agent, verdicts in said.items():
+            team = view.team(agent)
+            if team is not None and verdicts != {"no_data"}:
+                judged, missing = found.setdefault(team, {}).get(kpi, (0, 0))
+                found[team][kpi] = (judged + 1, missing + ("missed" in verdicts))
+    return found
+
+
+def added_up(parts: Iterable[Tallies]) -> Tallies:
+    """Every agent is one source's."""
+    total: Tallies = {}
+    for part in parts:
+        for team, by_kpi in part.items():
+            for kpi, (judged, missing) in by_kpi.items():
+                before = total.setdefault(team, {}).get(kpi, (0, 0))
+                total[team][kpi] = (before[0] + judged, before[1] + missing)
+    return total
 
 
 def place_of(kind: str, name: str, partitions: int) -> Place:

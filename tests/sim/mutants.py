@@ -19,6 +19,7 @@ from stream.core.engine import Engine
 from stream.core.events import Interaction, Survey
 from stream.core.rollup import Part, Rollup
 from stream.core.rows import RowStore, StoredRows
+from stream.core.tallies import Tally
 from stream.kafka import rowlane, transactions
 from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush, Outgoing, send_batches
@@ -314,6 +315,16 @@ def shares_add_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rollup, "_replace", put)
 
 
+def tallies_of_one_source(patch: pytest.MonkeyPatch) -> None:
+    """A team's agents are those of one input partition."""
+
+    def tally(self: Rollup, team: str, kpi: str) -> Tally:
+        report = next(iter(self.reports.values()))
+        return (report.tallies or {}).get(team, {}).get(kpi, Tally(0, 0))
+
+    patch.setattr(Rollup, "_tally", tally)
+
+
 MUTANTS: Final[tuple[Plant, ...]] = (
     offsets_before_rows,
     failed_future_ignored,
@@ -335,4 +346,5 @@ MUTANTS: Final[tuple[Plant, ...]] = (
     flushed_after_a_failure,
     dead_letters_repeated,
     shares_add_up,
+    tallies_of_one_source,
 )

@@ -23,7 +23,7 @@ COVERED = (
     *("readers failed", "records repeated by producers", "records misplaced by producers"),
     *("records moved", "events repeated", "events late", "events early", "dead letters"),
     *("readings audited", "tombstones", "alerts pending", "alerts firing", "alerts cancelled"),
-    *("alerts resolved", "alerts ended_no_data"),
+    *("alerts resolved", "alerts ended_no_data", "alerts with tallies", "teams tallied"),
 )
 MUTANT_SEEDS = 150
 
