@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from stream.core.engine import Engine
 from stream.core.events import Interaction, Survey
 from stream.core.rollup import Part, Rollup
 from stream.core.rows import RowStore, StoredRows
-from stream.core.tallies import Tally
+from stream.core.verdicts import Verdicts
 from stream.kafka import rowlane, transactions
 from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush, Outgoing, send_batches
@@ -315,14 +316,16 @@ def shares_add_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rollup, "_replace", put)
 
 
-def tallies_of_one_source(patch: pytest.MonkeyPatch) -> None:
-    """A team's agents are those of one input partition."""
+def tallies_of_the_past(patch: pytest.MonkeyPatch) -> None:
+    """A partition tells the tally of its agents as it was when it first had one."""
+    original: Any = Verdicts.tallies
+    first: WeakKeyDictionary[Verdicts, Any] = WeakKeyDictionary()
 
-    def tally(self: Rollup, team: str, kpi: str) -> Tally:
-        report = next(iter(self.reports.values()))
-        return (report.tallies or {}).get(team, {}).get(kpi, Tally(0, 0))
+    def tallies(self: Verdicts) -> Any:
+        found = original(self)
+        return first.setdefault(self, found) if found else found
 
-    patch.setattr(Rollup, "_tally", tally)
+    patch.setattr(Verdicts, "tallies", tallies)
 
 
 MUTANTS: Final[tuple[Plant, ...]] = (
@@ -346,5 +349,5 @@ MUTANTS: Final[tuple[Plant, ...]] = (
     flushed_after_a_failure,
     dead_letters_repeated,
     shares_add_up,
-    tallies_of_one_source,
+    tallies_of_the_past,
 )
