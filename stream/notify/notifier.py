@@ -94,10 +94,7 @@ class Notifier:
                 tasks.create_task(self._keep_writing(courier))
 
     async def _catch_up(self) -> None:
-        """Reads to the topic's end before anybody is told: of what it holds much is over.
-
-        Where nothing is remembered nobody was ever told, so what has ended is no news.
-        """
+        """Reads to the topic's end before anybody is told: of what it holds much is over."""
         found = await self._memory.open()
         self.book = Book(found.notices)
         self._couriers = {courier.name: courier for courier in self._new_couriers(found.told)}
@@ -107,10 +104,22 @@ class Notifier:
             log.warning("%s is not the topic that was read before: reading all of it", source.topic)
         ends = await self._inbox.open(progress.offsets if progress and is_same else {})
         while not self._inbox.has_reached(ends):
-            await self._take(await self._inbox.read())
+            records = await self._inbox.read()
+            if progress is None:
+                self._note(records)
+            else:
+                await self._take(records)
         if progress is None:
-            await self._forget([n.alert_id for n in self.book if not n.is_firing])
+            await self._begin()
         log.info("%s", self.detail)
+
+    async def _begin(self) -> None:
+        """Nobody was ever told anything, so what has ended is no news; killed before, it begins anew."""
+        self.book.forget([notice.alert_id for notice in self.book if not notice.is_firing])
+        change = Change()
+        for notice in self.book:
+            change.notice(notice)
+        await self._save(change)
 
     async def _read(self) -> None:
         while True:
@@ -120,16 +129,25 @@ class Notifier:
 
     async def _take(self, records: Sequence[Any]) -> None:
         """Notes what records say and how far was read; wakes who has to tell of it."""
+        change = self._note(records)
+        has_news = bool(change.records)
+        if records:
+            await self._save(change)
+        if has_news:
+            for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
+                news.set()
+
+    def _note(self, records: Sequence[Any]) -> Change:
         change = Change()
         for record in records:
             self._take_one(record, change)
-        if records:
-            offsets = dict(self._inbox.next_offsets)
-            change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
-            await self._memory.save(change)
-        if len(change.records) > 1:
-            for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
-                news.set()
+        return change
+
+    async def _save(self, change: Change) -> None:
+        """Keeps a change with how far was read."""
+        offsets = dict(self._inbox.next_offsets)
+        change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
+        await self._memory.save(change)
 
     def _take_one(self, record: Any, change: Change) -> None:
         try:
