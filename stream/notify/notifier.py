@@ -114,7 +114,7 @@ class Notifier:
         log.info("%s", self.detail)
 
     async def _begin(self) -> None:
-        """Nobody was ever told anything, so what has ended is no news; killed before, it begins anew."""
+        """Nobody was ever told anything, so what has ended is no news; it is all kept at once."""
         self.book.forget([notice.alert_id for notice in self.book if not notice.is_firing])
         change = Change()
         for notice in self.book:
