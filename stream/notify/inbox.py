@@ -12,8 +12,8 @@ from faust.types import TP
 
 from stream.config import Settings
 from stream.kafka.connection import connection_options
-from stream.kafka.topicids import topic_ids
 from stream.kafka.topicconfig import COMPACTED
+from stream.kafka.topicids import topic_ids
 from stream.kafka.topology import administration, create_topics, partition_counts
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ AUTHORS: Final[dict[str, Author]] = {
     "reading": "we",
     "alert": "we",
     "dead-letter": "we",
+    "roster": "others",
 }
 _WORDS_ONLY: Final = {"title", "description", "examples", "$schema", "$id", "$defs", "$comment"}
 _AT_LEAST: Final = {"minimum", "minLength", "minItems", "minProperties", "exclusiveMinimum"}
