@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from stream.config import Metrics, Settings
+from stream.config import Settings
 from stream.instance import hold_instance
 from stream.kafka.clients import KafkaClients
 from stream.kafka.recovery import DisagreementError
@@ -103,7 +103,7 @@ async def _run(settings: Settings, folder: Path) -> None:
         return Health(healthy=not notifier.is_stuck, detail=notifier.detail)
 
     async with AsyncExitStack() as stack:
-        await _serve(stack, notify, registry, health)
+        await _serve(stack, settings, registry, health)
         sources = await prepare(settings)
         inbox = Inbox(settings, sources[settings.topics.alerts])
         memory = Memory(settings, KafkaClients(settings))
@@ -124,19 +124,22 @@ async def _run(settings: Settings, folder: Path) -> None:
 
 async def _serve(
     stack: AsyncExitStack,
-    notify: Notify,
+    settings: Settings,
     registry: CollectorRegistry,
     health: Callable[[], Health],
 ) -> None:
-    """Listens for Prometheus and supervisors until the stack is closed."""
-    endpoint = notify.metrics
-    server = MetricsServer(Metrics(host=endpoint.host, port=endpoint.port), registry, tuple, health)
+    """Listens for Prometheus and supervisors until the stack is closed; the token is the worker's.
+
+    Who is who is not for everybody either.
+    """
+    own = settings.notify.metrics
+    place = settings.metrics.model_copy(update={"host": own.host, "port": own.port})
+    server = MetricsServer(place, registry, tuple, health)
     stack.push_async_callback(server.stop)
     try:
         await server.start()
     except OSError as error:
-        place = f"{endpoint.host}:{endpoint.port}"
-        fault = f"setting 'notify.metrics.port': {place} cannot be used: {error}"
+        fault = f"setting 'notify.metrics.port': {own.host}:{own.port} cannot be used: {error}"
         raise Faults([fault]) from error
 
 

@@ -47,7 +47,7 @@ Link = Annotated[str, AfterValidator(_check_link)]
 
 
 class Endpoint(Strict):
-    """Where `/metrics` and `/health` of the notifier are. Port 0 takes a free one."""
+    """Where `/metrics` and `/health` of the notifier are; they ask for `metrics.token`, too."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 9_465
