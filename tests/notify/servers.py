@@ -59,6 +59,10 @@ class AlertmanagerProcess:
         found: list[dict[str, Any]] = self._call("alerts")
         return found
 
+    def post(self, *alerts: Mapping[str, Any]) -> None:
+        """Tells it of alerts, as Prometheus does."""
+        self._call("alerts", list(alerts))
+
     def silence(self, matchers: Mapping[str, str], starts: str, ends: str) -> None:
         """Silences what has these labels."""
         named = [
@@ -74,7 +78,8 @@ class AlertmanagerProcess:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/v2/{path}", data, headers)  # noqa: S310 - our own server
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
-            return json.load(answer)
+            said = answer.read()
+        return json.loads(said) if said else None
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -307,3 +307,14 @@ def test_a_chat_gets_the_same_words(house: House) -> None:
     (attachment,) = house.chat.told[0]["attachments"]
     assert "[warning] agent a-1, team support" in attachment["text"]
     assert attachment["title"].startswith("1 missed, team support")
+
+
+def test_an_alert_of_prometheus_is_readable_too(house: House) -> None:
+    """It has other annotations; templates and receivers are the same."""
+    words = {"summary": "Partition 3 stands still", "description": "Nothing for five minutes."}
+    about = {"alertname": "KpiStreamStuck", "severity": "critical", "team": "support"}
+    house.alertmanager.post({"labels": about, "annotations": words})
+    asyncio.run(until(lambda: len(house.chat.told) == 1, "the chat"))
+    (attachment,) = house.chat.told[0]["attachments"]
+    said = "[critical] KpiStreamStuck: Partition 3 stands still\n  Nothing for five minutes."
+    assert said in attachment["text"]
