@@ -8,6 +8,9 @@ SECONDS ?= 60
 READY  := $(VENV)/.ready
 # Only the machine that makes the lock file has it; the project never needs it.
 PIP_TOOLS := pip-tools==7.6.2
+PIP_AUDIT := pip-audit==2.10.1
+# Advisories that can be asked know something against it.
+CANARY := jinja2==2.10
 ATHERIS_HAS_WHEELS := sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'
 BYTEWAX_HAS_WHEELS := python_version < '3.13'
 # What the Python peers of the benchmark are pinned to, in an environment of their own.
@@ -19,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock lint format boards test fuzz demo bench chaos clean
+.PHONY: help venv lock audit lint format boards test fuzz demo bench chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +52,16 @@ lock: ## Pin the newest versions that pyproject.toml allows in requirements.lock
 		--output-file $(PEERS).txt $(PEERS).in
 	sed -i.bak -E "s/^(bytewax==[^ ]+)/\1 ; $(BYTEWAX_HAS_WHEELS)/" $(PEERS).txt
 	rm $(PEERS).txt.bak
+
+audit: ## Ask PyPI's advisories about every locked package
+	$(PYTHON) -m venv --clear build/audit
+	build/audit/bin/python -m pip install --quiet $(PIP_AUDIT)
+	@# Where they cannot be reached, pip-audit finds nothing and says so with success.
+	@echo '$(CANARY)' >build/audit/canary.txt
+	@build/audit/bin/pip-audit --disable-pip --no-deps --requirement build/audit/canary.txt \
+		2>&1 | grep -q '^jinja2 .*2\.10 ' \
+		|| { echo 'NOT AUDITED: no advisories can be asked from here'; exit 1; }
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 lint: venv ## Check style, format and types
 	$(BIN)/ruff check

@@ -167,6 +167,20 @@ def leaks(text: str) -> list[str]:
     ]
 
 
+# ------------------------------------------------------------------ what is installed
+
+_REQUIREMENT: Final = re.compile(r"^[A-Za-z0-9][^\s;]*", re.MULTILINE)
+
+
+def unpinned(lock: str) -> list[str]:
+    """The requirements of a lock file that are not one version with hashes."""
+    entries = re.split(r"(?<!\\)\n", re.sub(r"(?m)^\s*#.*\n?", "", lock))
+    named = {found[0]: entry for entry in entries if (found := _REQUIREMENT.match(entry))}
+    return [
+        name for name, entry in named.items() if "==" not in name or "--hash=sha256:" not in entry
+    ]
+
+
 # ------------------------------------------------------------------ how long things are
 
 FILE_LINES: Final = 300

@@ -107,6 +107,13 @@ def test_what_only_looks_like_a_leak_passes() -> None:
     assert checks.leaks(text) == []
 
 
+def test_loose_requirements_are_found() -> None:
+    """A range, and a version without a hash; comments and markers are neither."""
+    pinned = "# via x\na==1 ; python_version < '4' \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\n    # via y\n"
+    assert checks.unpinned(pinned) == []
+    assert checks.unpinned(f"{pinned}b>=1 \\\n    --hash=sha256:0\nc==2\n") == ["b>=1", "c==2"]
+
+
 def test_lengths_are_counted() -> None:
     """Files, functions, methods and nested functions are measured by name."""
     source = "class A:\n    def f(self):\n        def g():\n            pass\n        g()\n"

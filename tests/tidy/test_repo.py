@@ -87,6 +87,15 @@ def test_nothing_leaks(tracked: set[str]) -> None:
     assert breaches == []
 
 
+def test_every_dependency_is_pinned_by_hash() -> None:
+    """What is installed is what was locked, to the byte, whatever an index serves."""
+    lock = (REPO / "requirements.lock").read_text()
+    assert lock.count("==") > 50
+    assert checks.unpinned(lock) == []
+    for file in ("Makefile", "deploy/Dockerfile"):
+        assert "--require-hashes --requirement requirements.lock" in (REPO / file).read_text()
+
+
 def test_nothing_grows_too_long() -> None:
     """Files and functions of what is shipped stay short, or are granted more for a reason."""
     found: dict[str, int] = {}
