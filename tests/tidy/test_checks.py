@@ -109,7 +109,8 @@ def test_what_only_looks_like_a_leak_passes() -> None:
 
 def test_loose_requirements_are_found() -> None:
     """A range, and a version without a hash; comments and markers are neither."""
-    pinned = "# via x\na==1 ; python_version < '4' \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\n    # via y\n"
+    hashes = "    --hash=sha256:0 \\\n    --hash=sha256:1\n    # via y\n"
+    pinned = f"# via x\na==1 ; python_version < '4' \\\n{hashes}"
     assert checks.unpinned(pinned) == []
     assert checks.unpinned(f"{pinned}b>=1 \\\n    --hash=sha256:0\nc==2\n") == ["b>=1", "c==2"]
 
