@@ -34,7 +34,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp: int = 0
+    timestamp: int = 1_710_504_000_123
 
 
 def topology(partitions: int = 1) -> Topology:

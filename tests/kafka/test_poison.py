@@ -156,6 +156,7 @@ def test_every_poison_is_refused_once_with_its_reason_and_origin(topic: str) -> 
         assert headers["kpi-reason"] == reason.encode(), (name, headers)
         assert headers["kpi-topic"] == topic.encode()
         assert headers["kpi-offset"] == str(place.offset).encode()
+        assert headers["kpi-timestamp"] == str(place.timestamp).encode()
         assert headers["t"] == b"\xff"
     assert len(made.engine.rows) == 1
     assert sum(refused(made).values()) == len(poison)
