@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from stream.commands.options import clear_errors, config_option, run_client
-from stream.commands.tail import Since
+from stream.commands.options import Since, clear_errors, config_option, run_client
 from stream.config import load_settings
 from stream.kafka.replayed import Selection
 from stream.kafka.resubmission import Report, resubmit

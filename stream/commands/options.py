@@ -1,9 +1,10 @@
-"""What several commands have in common: options, an argument's type, and how faults are said."""
+"""What several commands have in common: options, a type of them, and how faults are said."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -15,6 +16,8 @@ from aiokafka.errors import KafkaError
 from stream.adapters import AdapterError
 from stream.config import GOALS_FILE, SETTINGS_FILE
 from stream.demo.servers import DemoError
+from stream.durations import parse_duration_ms
+from stream.instant import Instant
 from stream.kafka.delivery import DeliveryError
 from stream.kafka.recovery import DisagreementError
 from stream.kafka.rowcodec import UnknownFormatError
@@ -38,6 +41,19 @@ config_option = click.option(
     default=Path(),
     help=f"Folder of {SETTINGS_FILE} and {GOALS_FILE} (default: this one).",
 )
+
+
+class Since(Instant):
+    """An instant, or how long ago."""
+
+    name = "instant|duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Epoch milliseconds."""
+        try:
+            return time.time_ns() // 1_000_000 - parse_duration_ms(value)
+        except ValueError:
+            return super().convert(value, param, ctx)
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:

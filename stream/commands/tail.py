@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,11 @@ from typing import Any
 import click
 import orjson
 
-from stream.commands.options import clear_errors, config_option, run_client
+from stream.commands.letters import redacted, whole
+from stream.commands.options import Since, clear_errors, config_option, run_client
 from stream.config import Settings, load_settings
 from stream.core.kpis import SCOPE_KINDS
-from stream.core.redaction import redacted_detail, redacted_key, redacted_value
-from stream.durations import parse_duration_ms
-from stream.instant import Instant
-from stream.kafka.codec import iso
-from stream.kafka.deadletters import DeadLetter, read_letter
+from stream.kafka.deadletters import read_letter
 from stream.kafka.topicreader import BEGINNING, open_topic
 from stream.serve.listing import (
     ALERT_COLUMNS,
@@ -34,19 +30,6 @@ Listed = tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]
 Pick = Callable[[Any], Listed | None]
 Texts = tuple[str, ...]
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-class Since(Instant):
-    """An instant, or how long ago."""
-
-    name = "instant|duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Epoch milliseconds."""
-        try:
-            return time.time_ns() // 1_000_000 - parse_duration_ms(value)
-        except ValueError:
-            return super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +170,7 @@ def tail_dead_letters(
         wanted = {"reason": reasons, "topic": topics}
         if not _matches({"reason": letter.reason, "topic": letter.origin.topic}, wanted):
             return None
-        shown = _whole(letter) if show_customer_data else _redacted(letter)
+        shown = whole(letter) if show_customer_data else redacted(letter)
         return shown, [shown]
 
     _tail(reading, lambda settings: settings.topics.dead_letters, LETTER_COLUMNS, pick)
@@ -218,7 +201,7 @@ def _show(record: Any, lines: Lines, pick: Pick) -> bool:
     try:
         listed = pick(record)
         text = None if listed is None else list(lines.of(*listed))
-    except (AttributeError, LookupError, TypeError):
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError):
         _say_odd(record, "not of the shape that it should have")
         return False
     _echo(text or ())
@@ -251,38 +234,3 @@ def _say_odd(record: Any, what: str) -> None:
 
 def _matches(record: Mapping[str, Any], wanted: Mapping[str, Texts]) -> bool:
     return all(not values or record.get(name) in values for name, values in wanted.items())
-
-
-def _letter(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "at": iso(letter.refused_ms),
-        "reason": letter.reason,
-        "topic": letter.origin.topic,
-        "partition": letter.origin.partition,
-        "offset": letter.origin.offset,
-        "replays": letter.replays,
-    }
-
-
-def _redacted(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        **_letter(letter),
-        "detail": redacted_detail(letter.detail),
-        "key": redacted_key(letter.key, letter.value),
-        "value": redacted_value(letter.value),
-        "headers": [name for name, _ in letter.headers],
-    }
-
-
-def _whole(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        **_letter(letter),
-        "detail": letter.detail,
-        "key": _text(letter.key),
-        "value": _text(letter.value),
-        "headers": {name: _text(value) for name, value in letter.headers},
-    }
-
-
-def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode(errors="backslashreplace")

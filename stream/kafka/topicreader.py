@@ -70,6 +70,7 @@ async def open_topic(
     consumer = AIOKafkaConsumer(
         **connection_options(settings),
         isolation_level="read_committed",  # nothing of a flush that failed or is not complete
+        auto_offset_reset="earliest",  # what is deleted while we read is passed over, no more
         enable_auto_commit=False,
         max_partition_fetch_bytes=RECORD_BYTES_MAX,
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
-
-import orjson
 
 from stream.core.kpis import CATALOGUE
 from stream.serve.terminal import value_text
@@ -59,7 +58,7 @@ class Lines:
     def of(self, record: Row, rows: Iterable[Row]) -> Iterator[str]:
         """The lines of one record: itself as JSON, or its rows."""
         if self._form == "jsonl":
-            yield _CONTROL.sub(_as_json, orjson.dumps(record).decode())
+            yield _CONTROL.sub(_as_json, _json(record))
             return
         for row in rows:
             if self._form == "csv":
@@ -83,7 +82,12 @@ def _said(row: Row, name: str) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """Not by orjson: a refused record may hold numbers that are beyond it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _csv(cells: Iterable[str]) -> str:

@@ -64,3 +64,9 @@ def test_a_terminal_is_told_nothing(form: str) -> None:
     assert not set(hostile[:-3]) & set(line) - set("[2J1m")
     if form == "jsonl":
         assert json.loads(line) == alert
+
+
+def test_numbers_beyond_64_bits_are_shown() -> None:
+    """A refused record may hold them, and has to be found."""
+    listing = Lines("jsonl", ALERT_COLUMNS)
+    assert list(listing.of({"value": 10**30}, ())) == ['{"value":' + str(10**30) + "}"]
