@@ -20,7 +20,7 @@ from stream.config import Settings, load_settings
 from stream.kafka.app import wall_clock_ms
 from stream.kafka.connection import connection_options
 from stream.kafka.topology import prepare
-from tests.deploy.wall import DEPLOY
+from tests.deploy.exporter import DEPLOY
 from tests.kafka.admin import create_topics
 from tests.kafka.live import WorkerProcess, wait_until, written_settings
 from tests.kafka_broker.authorizing import AuthorizingBroker
