@@ -175,7 +175,7 @@ def test_memory_is_solved_for_rows_and_ids() -> None:
 
 def test_memory_tiny(kafka: KafkaBroker) -> None:
     """A few hundred rows tell nothing about bytes, but they are told."""
-    workload = Memory("memory", "", TINY, replace(TINY, agents=1, span_ms=60_000), rest_s=0.1)
+    workload = Memory("memory", "", TINY, replace(TINY, agents=1, span_ms=60_000), rest_s=1.0)
     figures = measured(workload, tiny_run(kafka)).summary[KpiStream.name]
     assert figures["rows"]["median"] > 100
     assert {"bytes_per_row", "bytes_per_id", "peak_mb"} <= set(figures)

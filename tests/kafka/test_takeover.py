@@ -180,7 +180,8 @@ def test_a_restart_changes_no_figure(kafka: KafkaBroker, topic_prefix: str, tmp_
         wait_until(lambda: len(readings(kafka, settings)) == 90, MOVE_S, "all readings")
         before = readings(kafka, settings)
         rows, gauges = rows_of(worker), shown(worker)
-        assert len(gauges) == 30 * 2 * 4 * 2, "agents, windows, KPIs; values and samples"
+        figures = 30 * 2 * 4 * 2
+        assert len(gauges) == figures + 30, "agents, windows, KPIs; values and samples; whose"
         assert sum(rows.values()) > 3_000
         for end in (worker.kill, worker.stop):
             end()
