@@ -318,3 +318,16 @@ def test_an_alert_of_prometheus_is_readable_too(house: House) -> None:
     (attachment,) = house.chat.told[0]["attachments"]
     said = "[critical] KpiStreamStuck: Partition 3 stands still\n  Nothing for five minutes."
     assert said in attachment["text"]
+
+
+def test_a_grave_alert_of_prometheus_mutes_no_other(house: House) -> None:
+    """Alerts about the pipeline are of no KPI: one of them says nothing of the next."""
+
+    def told() -> str:
+        return " ".join(part["text"] for said in house.chat.told for part in said["attachments"])
+
+    for name, severity in (("KpiStreamStuck", "critical"), ("KpiStreamLagging", "warning")):
+        labels = {"alertname": name, "severity": severity, "team": "support"}
+        house.alertmanager.post({"labels": labels, "annotations": {"summary": name}})
+    both = ("KpiStreamStuck", "KpiStreamLagging")
+    asyncio.run(until(lambda: all(name in told() for name in both), "both"))
