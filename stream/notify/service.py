@@ -14,6 +14,7 @@ from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 import aiohttp
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from stream.config import Settings
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 # They say what is wrong and what to do; a traceback would only hide it.
-EXPLAINED: Final = (MemoryLostError, DisagreementError, UnknownFormatError)
+EXPLAINED: Final = (MemoryLostError, DisagreementError, UnknownFormatError, KafkaError)
 
 
 def run(settings: Settings, folder: Path) -> None:
@@ -59,7 +60,7 @@ def run(settings: Settings, folder: Path) -> None:
         except* EXPLAINED as group:
             reason = _first(group)
     if reason is not None:
-        log.error("stopping: %s", reason)
+        log.error("stopping: %s", str(reason) or repr(reason))
         sys.exit(1)
 
 
