@@ -102,8 +102,10 @@ class Shares:
 
     def leave(self, index: int) -> None:
         """Undoes `join`, once all minutes with these dimensions are forgotten."""
+        if not self._kinds:
+            return
         shared = int(self._shared_of_dims[index])
-        if not self._kinds or not self._shared.let_go(shared):
+        if not self._shared.let_go(shared):
             return
         self._shared.free(shared)
         for code in self._by_shared[shared].ravel().tolist():

@@ -356,6 +356,21 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
         assert not table.sums[:, 1:].any()
 
 
+@pytest.mark.parametrize("shared", [(), ("team", "queue")])
+def test_a_thousand_combinations_come_at_once_and_leave_together(shared: Any) -> None:
+    """More than any array has room for at first, whether there are other partitions or not."""
+    made = engine(["15m"], kinds=AGENT, shared_kinds=shared)
+    start = ms(NOON)
+    for step in range(2):
+        made.tick(start + step * 7_200_000)
+        at = start + step * 7_200_000 - 1
+        made.apply([call(at, agent_id=f"b{n}", team_id=f"t{n}", talk_ms=n) for n in range(1_000)])
+        assert figures(made, "agent", "b999", "15m")["talk_time"] == 0.999
+    assert len(made.rows) == 1_000
+    made.tick(start + 4 * 7_200_000)
+    assert len(made.rows) == len(made.tables["agent"].slots) == 0
+
+
 def test_places_are_used_again() -> None:
     """Two hundred agents that follow one another need the room of those of one retention."""
     made = engine(["15m"], kinds=AGENT)
