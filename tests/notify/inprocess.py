@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from stream.notify.alertmanager import Alertmanager, receiver_name
 from stream.notify.courier import Address, Courier
 from stream.notify.inbox import Source
-from stream.notify.memory import Change, Remembered, remembered
+from stream.notify.memory import Change, Remembered, Told, remembered
 from stream.notify.message import Wording
 from stream.notify.notifier import Notifier, Receivers
 from stream.notify.rosters import Rosters
@@ -81,6 +81,10 @@ class KeptMemory:
     async def save(self, change: Change) -> None:
         """Keeps it."""
         self.records |= change.records
+
+    def told(self) -> Mapping[str, Told]:
+        """What each lead was told, as a restart would know it."""
+        return remembered({k: v for k, v in self.records.items() if v is not None}).told
 
 
 class Running(NamedTuple):
