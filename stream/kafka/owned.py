@@ -22,6 +22,7 @@ class Owned:
     """A stage this worker owns, with its flush loop and what is known of its progress.
 
     `failed`: a flush was not committed, and what it had taken from the stage is gone with it.
+    `is_flushing`: a flush is on its way, so that what is visible is of before it.
     """
 
     lane: Lane
@@ -36,6 +37,7 @@ class Owned:
     ends: dict[TP, int] = field(default_factory=dict)
     ready: bool = False
     failed: bool = False
+    is_flushing: bool = False
 
     def age_s(self) -> float:
         """Since the last flush that was committed, or had nothing to commit."""

@@ -197,7 +197,9 @@ class Ownership:
             owned.stage.must_commit = True  # by which a stale owner is fenced
         flush = owned.stage.freeze(now_ms)
         if flush.rows or flush.outputs:
+            owned.is_flushing = True
             await owned.lane.delivery.deliver(flush)
+            owned.is_flushing = False
             self._site.telemetry.flush_seconds.observe(self.monotonic() - began)
         owned.committed_at = self.monotonic()
         owned.flushed.set()

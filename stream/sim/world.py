@@ -136,7 +136,7 @@ class World:
             number
             for worker in self.fleet.alive
             for (_, number), own in worker.ownership.owned.items()
-            if own.ready and not own.stage.is_dirty
+            if own.ready and not own.stage.is_dirty and not own.is_flushing
         )
         lanes = 2 if broker.topology.has_rollups else 1
         complete = owned == sorted([*numbers] * lanes)
