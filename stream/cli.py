@@ -11,7 +11,7 @@ import click
 from stream import __version__
 from stream.commands.deadletters import dead_letters
 from stream.commands.files import compute, replay
-from stream.commands.options import FOLDER, clear_errors, config_option
+from stream.commands.options import FOLDER, clear_errors, clear_refusals, config_option
 from stream.commands.tail import tail
 from stream.config import GOALS_FILE, SETTINGS_FILE, load_settings
 from stream.core.kpis import CATALOGUE, SCOPE_KINDS
@@ -42,7 +42,7 @@ def main(*, verbose: bool) -> None:
     help="Workers, each at a metrics port of its own: the one of the settings, the next, …",
 )
 @click.option("--slot", type=int, hidden=True, help="Which of them this is.")
-@clear_errors
+@clear_refusals
 def worker(config: Path, processes: int, slot: int | None) -> None:
     """Run the Faust worker until SIGINT or SIGTERM."""
     settings = load_settings(config)
@@ -57,7 +57,7 @@ def worker(config: Path, processes: int, slot: int | None) -> None:
 
 @main.command()
 @config_option
-@clear_errors
+@clear_refusals
 def notify(config: Path) -> None:
     """Tell team leads of alerts, by Alertmanager or directly, until SIGINT or SIGTERM."""
     from stream.notify import service  # noqa: PLC0415 - nobody else's cost

@@ -13,7 +13,7 @@ from stream.config import Settings
 from stream.core.goals import Goal
 from stream.kafka.topology import prepare
 from stream.logs import sign_lines
-from stream.supervisor import REFUSED, Supervisor, stop_with_supervisor
+from stream.supervisor import Supervisor, stop_with_supervisor
 from stream.worker import STOP_DEADLINE_S, check_port, exit_after_deadline
 from stream.worker import run as run_worker
 from stream.yamlfile import Faults
@@ -85,4 +85,4 @@ def run_slot(own: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -
     """One of the workers, as `supervise` has started it, with what is its own of the settings."""
     sign_lines(own.instance or "")
     stop_with_supervisor(exit_after_deadline)
-    run_worker(own, goals, leads, refused=REFUSED)
+    run_worker(own, goals, leads)

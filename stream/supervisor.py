@@ -2,7 +2,7 @@
 
 Each is the command once more with `--slot N`. One that dies is started again after a pause, as a
 service manager would, and the others work on. One that exits with `REFUSED` would only do so again:
-all are stopped, and what started the supervisor learns of it by the exit code.
+all are stopped, and what started the supervisor learns of it by the same exit code.
 
 They hold the reading end of a pipe as their standard input, the supervisor alone the writing end:
 it closes when the supervisor ends, also by SIGKILL, on every POSIX system.
@@ -55,9 +55,10 @@ class Supervisor:
         self._signalled = False
 
     async def run(self) -> int:
-        """Until SIGINT, SIGTERM or a refusal; 0 where every process came to an orderly end, or 1.
+        """Until SIGINT, SIGTERM or a refusal; 0 where every process came to an orderly end.
 
-        A second signal does not wait for them. SIGUSR1 and SIGUSR2 are passed on.
+        Else `REFUSED` where one refused, or 1. A second signal does not wait for them. SIGUSR1 and
+        SIGUSR2 are passed on.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,21 +71,21 @@ class Supervisor:
                     group.create_task(self._keep(slot, lifeline))
                     for slot in range(len(self._names))
                 ]
-        return 0 if all(end.result() for end in ends) else 1
+        return max(end.result() for end in ends)
 
-    async def _keep(self, slot: int, lifeline: int) -> bool:
-        """Keeps one running until all stop; whether its last end was an orderly one."""
+    async def _keep(self, slot: int, lifeline: int) -> int:
+        """Keeps one running until all stop; 0 where its last end was an orderly one."""
         name, deaths = self._names[slot], 0
         while True:
             began = time.monotonic()
             code = await self._run_once(slot, lifeline)
-            is_orderly = code in (0, -signal.SIGTERM)  # the latter before it had begun
+            result = 0 if code in (0, -signal.SIGTERM) else 1  # the latter before it had begun
             if self._stopping.is_set():
-                return is_orderly
+                return result
             if code == REFUSED:
                 log.error("%s refuses to run and would again, so all stop", name)
                 self._stop()
-                return False
+                return REFUSED
             deaths = 1 if time.monotonic() - began > CALM_S else deaths + 1
             pause = self._pause_s(deaths)
             log.warning("%s has ended (%s), next start in %g s", name, _explain(code), pause)
@@ -92,7 +93,7 @@ class Supervisor:
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
             if self._stopping.is_set():
-                return is_orderly
+                return result
 
     async def _run_once(self, slot: int, lifeline: int) -> int:
         """Starts a process and waits for its end; its exit code, negative for a signal."""

@@ -24,7 +24,7 @@ from stream.core.goals import Goal
 from stream.core.kpis import SCOPE_KINDS
 from stream.core.rules import Rules
 from stream.instance import hold_instance
-from stream.kafka.app import EXPLAINED, REFUSALS, KpiApp
+from stream.kafka.app import EXPLAINED, KpiApp, is_refusal
 from stream.kafka.blocks import SERVICE_LOG
 from stream.kafka.clients import KafkaClients
 from stream.kafka.delivery import AtLeastOnce
@@ -33,6 +33,7 @@ from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import prepare
 from stream.kafka.transactions import ExactlyOnce
 from stream.serve.http import Health, MetricsServer
+from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 
 log = logging.getLogger(__name__)
@@ -155,12 +156,10 @@ def health_of(app: KpiApp) -> Health:
     return Health(healthy=True, detail=f"{ready} of {len(numbers)} partitions caught up")
 
 
-def run(
-    settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str], *, refused: int = 1
-) -> None:
+def run(settings: Settings, goals: tuple[Goal, ...], leads: Mapping[str, str]) -> None:
     """Runs until SIGINT or SIGTERM; exits with 1 where the work failed.
 
-    With `refused` where another start would end the same way.
+    With `REFUSED` where another start would end the same way.
     """
     check_port(settings.metrics)
     name = settings.instance
@@ -175,7 +174,7 @@ def run(
             DiscreetWorker(app).execute_from_commandline()
         finally:  # it returns by SystemExit, whose code knows nothing of reasons
             if app.failure is not None:
-                sys.exit(refused if isinstance(app.failure, REFUSALS) else 1)
+                sys.exit(REFUSED if is_refusal(app.failure) else 1)
 
 
 def check_port(metrics: Metrics) -> None:

@@ -110,7 +110,7 @@ def test_a_taken_port_is_said_in_a_line(folder: Path, options: tuple[str, ...]) 
         port = taken.getsockname()[1]
         (folder / "kpi-stream.yaml").write_text(f"instance: w\nmetrics: {{port: {port}}}\n")
         result = run("worker", *options)
-    assert result.exit_code == 1
+    assert result.exit_code == REFUSED
     whose = "w-0: " if options else ""
     assert result.stderr == (
         f"{whose}setting 'metrics.port': 127.0.0.1:{port} cannot be used: "
@@ -118,15 +118,15 @@ def test_a_taken_port_is_said_in_a_line(folder: Path, options: tuple[str, ...]) 
     )
 
 
-def test_a_worker_under_a_supervisor_refuses_with_a_code_of_its_own(folder: Path) -> None:
-    """So that it is not started again and again; what it says is as of one alone."""
+def test_a_refusal_has_a_code_of_its_own(folder: Path) -> None:
+    """So that nothing starts it again and again; one of several says and does as one alone."""
     (folder / "kpi-stream.yaml").write_text("metrics: {port: 65535}\n")
     result = run("worker", "--processes", "2", "--slot", "1")
     assert result.exit_code == REFUSED
     assert result.stderr == (
         "setting 'metrics.port': 65535 is too high for 2 processes with a port each\n"
     )
-    assert run("worker", "--processes", "2").exit_code == 1
+    assert run("worker", "--processes", "2").exit_code == REFUSED
 
 
 def test_the_number_of_processes_is_at_least_one(folder: Path) -> None:

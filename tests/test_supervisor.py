@@ -157,7 +157,7 @@ def test_a_process_that_dies_is_started_again_in_its_slot() -> None:
 def test_one_that_refuses_is_not_started_again_and_all_stop() -> None:
     """It would only refuse again: the service manager gets a failure, and whoever reads a name."""
     with supervised("refuse") as found:
-        assert found.end() == 1
+        assert found.end() == REFUSED
         said = found.said()
         assert said[1, "refuses"] == 1
         assert said[None, "w-1 refuses to run and would again, so all stop"] == 1

@@ -18,6 +18,7 @@ from stream.config import GOALS_FILE, SETTINGS_FILE
 from stream.demo.servers import DemoError
 from stream.durations import parse_duration_ms
 from stream.instant import Instant
+from stream.kafka.app import is_refusal
 from stream.kafka.delivery import DeliveryError
 from stream.kafka.recovery import DisagreementError
 from stream.kafka.rowcodec import UnknownFormatError
@@ -57,23 +58,30 @@ class Since(Instant):
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """What a person can mend is said in lines of their own and exits 1, without a traceback.
+    """What a person can mend is said in lines of their own and exits 1, without a traceback."""
+    return _clear(command, refused=1)
 
-    One of several workers exits as its supervisor knows not to start it again.
+
+def clear_refusals(command: Callable[..., None]) -> Callable[..., None]:
+    """The same of a service: where another start would end so again, it exits with `REFUSED`.
+
+    By that whatever starts it knows to leave it at that.
     """
+    return _clear(command, refused=REFUSED)
 
+
+def _clear(command: Callable[..., None], refused: int) -> Callable[..., None]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        exit_code = 1 if kwargs.get("slot") is None else REFUSED
         try:
             command(*args, **kwargs)
         except Faults as faults:
             for fault in faults.faults:
                 click.echo(fault, err=True)
-            sys.exit(exit_code)
+            sys.exit(refused)
         except _EXPLAINED as error:
             click.echo(f"kpi-stream: {error}", err=True)
-            sys.exit(exit_code)
+            sys.exit(refused if is_refusal(error) else 1)
 
     return wrapped
 

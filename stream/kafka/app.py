@@ -22,18 +22,23 @@ from stream.kafka.rowlane import RowLane
 from stream.kafka.site import Site
 from stream.kafka.stage import Lane
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
-from stream.kafka.topology import ROLLUPS, ROWS, TopologyError
+from stream.kafka.topology import ROLLUPS, ROWS, NoBrokerError, TopologyError
 from stream.kafka.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
 
-# What another start would end of again, until a person has mended it.
+# What another start would end of again, until a person has mended it; but for a missing broker.
 REFUSALS: Final = (DisagreementError, TopologyError, UnknownFormatError)
 # Failures whose message says all that a person needs; others come with their traceback.
 EXPLAINED: Final = (DeliveryError, *REFUSALS)
 # Rows make no cycles, and by default (700, 10, 10) they would be gone through again and again.
 COLLECT_AFTER: Final = (100_000, 20, 10)
 Now = Callable[[], int]
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether another start would end the same way."""
+    return isinstance(error, REFUSALS) and not isinstance(error, NoBrokerError)
 
 
 def wall_clock_ms() -> int:

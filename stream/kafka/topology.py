@@ -35,6 +35,10 @@ class TopologyError(Exception):
     """The topics are not as they have to be; says which and how."""
 
 
+class NoBrokerError(TopologyError):
+    """Nobody answers, or not in time: it may pass by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """The topics of one worker; all inputs and the changelog have `partitions` partitions.
@@ -183,7 +187,8 @@ async def administration(settings: Settings) -> AsyncIterator[AIOKafkaAdminClien
     """A client that asks about topics and creates them.
 
     Raises:
-        TopologyError: if no broker answers or lets us in.
+        NoBrokerError: if no broker answers.
+        TopologyError: if none lets us in.
     """
     admin = await _connect(settings)
     try:
@@ -217,7 +222,7 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
         "is `broker` in kpi-stream.yaml (or KPI_STREAM_BROKER) right, the broker up, and "
         "`security` what it wants?"
     )
-    raise TopologyError(message)
+    raise NoBrokerError(message)
 
 
 async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -34,17 +34,21 @@ from stream.notify.rosters import Rosters
 from stream.notify.settings import Notify
 from stream.notify.telemetry import RosterInfo, Telemetry
 from stream.serve.http import Health, MetricsServer
+from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 
 log = logging.getLogger(__name__)
 
 
 # They say what is wrong and what to do; a traceback would only hide it.
-EXPLAINED: Final = (MemoryLostError, DisagreementError, UnknownFormatError, KafkaError)
+REFUSALS: Final = (DisagreementError, UnknownFormatError)
+EXPLAINED: Final = (MemoryLostError, KafkaError, *REFUSALS)
 
 
 def run(settings: Settings, folder: Path) -> None:
     """Runs until SIGINT or SIGTERM; exits 1 where what was told cannot be kept.
+
+    With `REFUSED` where another start would end the same way.
 
     Raises:
         Faults: if settings or roster have any.
@@ -61,7 +65,7 @@ def run(settings: Settings, folder: Path) -> None:
             reason = _first(group)
     if reason is not None:
         log.error("stopping: %s", str(reason) or repr(reason))
-        sys.exit(1)
+        sys.exit(REFUSED if isinstance(reason, REFUSALS) else 1)
 
 
 def _alone(app: str) -> IO[str]:

@@ -18,6 +18,7 @@ import pytest
 
 from stream.config import load_settings
 from stream.instance import hold_instance
+from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 from tests.chaos.state import read_state
 from tests.kafka.admin import delete_topic
@@ -191,7 +192,7 @@ def test_workers_that_refuse_their_state_are_not_started_again(
         delete_topic(kafka.bootstrap, f"{topic_prefix}app-rows-changelog")
         worker.start()
         assert worker.process is not None
-        assert worker.process.wait(MOVE_S) == 1
+        assert worker.process.wait(MOVE_S) == REFUSED
         assert len(started(worker)) == 4, "twice two"
         said = worker.log.read_text()
         assert "the changelog holds no state: was it deleted" in said

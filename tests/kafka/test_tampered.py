@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream.supervisor import REFUSED
 from tests.kafka import admin
 from tests.kafka.live import Sent, WorkerProcess, read_topic, send, wait_until, written_settings
 from tests.kafka_broker.broker import KafkaBroker
@@ -84,7 +85,7 @@ def test_what_was_changed_meanwhile_is_said_and_nothing_is_counted(
     topic_prefix: str,
     tmp_path: Path,
 ) -> None:
-    """Exit code 1, the cause in one line, and the way out; no reading comes of it."""
+    """A refusal's exit code, the cause in one line, and the way out; no reading comes of it."""
     settings = written_settings(kafka.bootstrap, topic_prefix, partitions=1, windows=["8h"])
     with WorkerProcess(tmp_path / "w", settings) as worker:
         send_and_count(worker, settings)
@@ -92,7 +93,7 @@ def test_what_was_changed_meanwhile_is_said_and_nothing_is_counted(
         before = len(read_topic(kafka.bootstrap, settings["topics"]["kpis"]))
         worker.start()
         assert worker.process is not None
-        assert worker.process.wait(ENDED_S) == 1
+        assert worker.process.wait(ENDED_S) == REFUSED
         log = worker.log.read_text()
         assert said in log
         assert "Start under another `app` name" in log

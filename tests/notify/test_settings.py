@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from stream.cli import main
 from stream.config import load_settings
+from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 from tests.notify.shipped import DEPLOY
 
@@ -69,7 +70,7 @@ def test_with_nobody_to_tell_the_command_says_so(tmp_path: Path) -> None:
     """Before it connects to anything."""
     done = CliRunner().invoke(main, ["notify", "--config", str(tmp_path)])
     assert (done.exit_code, done.output) == (
-        1,
+        REFUSED,
         "setting 'notify': nobody to tell: name alertmanagers, or direct.leads\n",
     )
 
