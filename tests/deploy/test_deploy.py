@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-import pytest
-import yaml
-
 from stream.config import load_settings
 from stream.goalfile import load_goals
-from tests.deploy.exporter import DEPLOY, TOP
-from tests.deploy.queries import BOARDS
+from tests.deploy.exporter import DEPLOY
 
 # ---------------------------------------------------------------- settings and goals
 

@@ -176,9 +176,9 @@ def configuration(port: int) -> dict[str, Any]:
     config = dict(yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text()))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     del config["alerting"]
-    (job,) = config["scrape_configs"]
-    del job["dns_sd_configs"]
+    (job,) = (job for job in config["scrape_configs"] if job["job_name"] == "kpi-stream")
     job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    config["scrape_configs"] = [job]
     return config
 
 
