@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[
     return bigger
 
 
+def roomy(array: npt.NDArray[Any], place: int) -> npt.NDArray[Any]:
+    """An array that has this place: the same one, or a copy with zeros behind its values."""
+    return array if place < len(array) else grown(array, 2 * place)
+
+
 def summed(keys: Ints, rows: Ints) -> tuple[Ints, Ints]:
     """The rows summed by key: each key once, since fancy `+=` counts a repeat once."""
     if len(keys) == 1:
@@ -29,15 +35,26 @@ def summed(keys: Ints, rows: Ints) -> tuple[Ints, Ints]:
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     starts = runs(ordered)
-    if len(starts) == len(ordered):
-        return ordered, rows[order]
-    sums: Ints = np.add.reduceat(rows[order], starts, axis=0)
-    return ordered[starts], sums
+    return ordered[starts], run_sums(rows[order], starts)
+
+
+def run_sums(rows: Ints, starts: Ints) -> Ints:
+    """Runs of rows added up, each from its start to the next one's: [run, column]."""
+    if len(starts) == len(rows):
+        return rows
+    sums: Ints = np.add.reduceat(rows, starts, axis=0)
+    return sums
 
 
 def runs(ordered: Ints) -> Ints:
     """Where each run of equal values begins; there has to be one."""
     return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+
+
+def run_bounds(ordered: Ints) -> list[tuple[int, int]]:
+    """Where each run of equal values begins, and where it ends."""
+    starts = runs(ordered).tolist()
+    return list(pairwise([*starts, len(ordered)]))
 
 
 def unique(parts: Sequence[Ints]) -> Ints:

@@ -32,11 +32,14 @@ _HASHES: Final[dict[Kind, Any]] = {
 }
 
 
-def event_digest(kind: Kind, event_id: str) -> bytes:
-    """Eight bytes that stand for (kind, event_id)."""
-    state = _HASHES[kind].copy()
-    state.update(event_id.encode())
-    return cast("bytes", state.digest())
+def event_digests(kind: Kind, event_ids: Iterable[str]) -> list[bytes]:
+    """Eight bytes for each id, which stand for it and its kind."""
+    found = []
+    for event_id in event_ids:
+        state = _HASHES[kind].copy()
+        state.update(event_id.encode())
+        found.append(state.digest())
+    return found
 
 
 def times_of(events: Sequence[Event]) -> Ints:
@@ -73,12 +76,7 @@ def _times(kind: Kind, events: Sequence[Event]) -> Ints:
 
 
 def _digests(kind: Kind, events: Sequence[Event]) -> Digests:
-    found = []
-    for event_id in map(_IDS, events):
-        state = _HASHES[kind].copy()
-        state.update(event_id.encode())
-        found.append(state.digest())
-    return np.frombuffer(b"".join(found), dtype="<u8")
+    return np.frombuffer(b"".join(event_digests(kind, map(_IDS, events))), dtype="<u8")
 
 
 def _gathered(

@@ -56,7 +56,7 @@ class Engine(Board[Dims]):
     @property
     def is_dirty(self) -> bool:
         """Whether there is state that was not taken yet."""
-        return bool(len(unique(self._changed_rows)) or self._evicted or self._announcements)
+        return any(map(len, self._changed_rows)) or bool(self._evicted or self._announcements)
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """Counts a block of events, each at most once ever, whatever was applied before.

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.arrays import Digests, Ints, Narrow, grown, runs
+from stream.core.arrays import Digests, Ints, Narrow, grown, roomy, run_bounds, run_sums, runs
 from stream.core.athand import AtHand, Minute
 from stream.core.measures import COLUMNS
 from stream.core.numbers import Numbers
@@ -79,11 +79,7 @@ class Absorbed(NamedTuple):
 
     def sums(self, values: Ints) -> Ints:
         """The events' values added up for each of `rows`: [row, column]."""
-        ordered = values[self.order]
-        if len(self.starts) == len(ordered):
-            return ordered
-        found: Ints = np.add.reduceat(ordered, self.starts, axis=0)
-        return found
+        return run_sums(values[self.order], self.starts)
 
 
 class Evicted(NamedTuple, Generic[D]):
@@ -164,8 +160,7 @@ class RowStore(Generic[D]):
         Each pair at most once, those of a minute side by side.
         """
         rows: list[int | None] = []
-        starts = runs(minutes)
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(minutes)], strict=True):
+        for start, end in run_bounds(minutes):
             minute, of_minute = int(minutes[start]), dims[start:end]
             open_rows = self._at_hand.get(minute).open_rows
             found = list(map(open_rows.get, of_minute.tolist()))
@@ -184,9 +179,8 @@ class RowStore(Generic[D]):
             return stored.minute
         dims = self.numbers(stored.dims)[stored.dims_at]
         order = np.argsort(stored.minute, kind="stable")
-        minutes, starts = stored.minute[order], runs(stored.minute[order])
-        rows = np.empty(len(order), dtype=np.int64)
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+        minutes, rows = stored.minute[order], np.empty(len(order), dtype=np.int64)
+        for start, end in run_bounds(minutes):
             minute, part = int(minutes[start]), order[start:end]
             rows[part] = self._open(minute, dims[part])
             self._at_hand.drop(minute)
@@ -244,8 +238,7 @@ class RowStore(Generic[D]):
 
     def _introduce(self, dims: D) -> None:
         index = self._numbers.hold(dims)
-        if index >= len(self._rows_of_dims):
-            self._rows_of_dims = grown(self._rows_of_dims, 2 * len(self._rows_of_dims))
+        self._rows_of_dims = roomy(self._rows_of_dims, index)
         self._new_dims.append(index)
 
     def _minute_of(self, minute: int) -> Minute:

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.arrays import Ints, Narrow, grown, summed
+from stream.core.arrays import Ints, Narrow, grown, roomy, summed
 from stream.core.dims import Dims
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS, SERVICE, WORK_COLUMNS
@@ -99,8 +99,7 @@ class ScopeTable:
 
     def join(self, indices: Sequence[int], dims: Sequence[Any]) -> None:
         """Makes known whom the dimensions with these indices count for."""
-        if max(indices, default=0) >= len(self._by_dims):
-            self._by_dims = grown(self._by_dims, 2 * max(*indices, len(self._by_dims)))
+        self._by_dims = roomy(self._by_dims, max(indices))
         for group, names in enumerate(self._ids_of(dims)):
             new = {name for name in names if name is not None and name not in self.slots}
             self._by_dims[indices, group] = self._numbers.hold_all(names)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.core.arrays import Ints, grown, summed, unique
+from stream.core.arrays import Ints, roomy, summed, unique
 from stream.core.dims import Dims
 from stream.core.kpis import ScopeKind
 from stream.core.measures import COLUMNS
@@ -83,8 +83,7 @@ class Shares:
         """
         if not self._kinds:
             return
-        if max(indices) >= len(self._shared_of_dims):
-            self._shared_of_dims = grown(self._shared_of_dims, 2 * max(indices))
+        self._shared_of_dims = roomy(self._shared_of_dims, max(indices))
         alike = list(map(_ALIKE, dims))
         known = self._shared.of
         new = {names: of for names, of in zip(alike, dims, strict=True) if names not in known}
@@ -93,8 +92,7 @@ class Shares:
             self._join_shared([known[names] for names in new], list(new.values()))
 
     def _join_shared(self, shared: list[int], dims: list[Dims]) -> None:
-        if max(shared) >= len(self._by_shared):
-            self._by_shared = grown(self._by_shared, 2 * max(shared))
+        self._by_shared = roomy(self._by_shared, max(shared))
         for number, kind in enumerate(self._kinds):
             for group, names in enumerate(self._ids_of[number](dims)):
                 scopes = [None if name is None else ScopeName(kind, name) for name in names]

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from stream.core.arrays import Ints, Narrow, grown
+from stream.core.arrays import Ints, Narrow, roomy
 from stream.core.numbers import Numbers
 
 _NONE: Final = 0
@@ -29,8 +29,7 @@ class Teams:
 
     def join(self, indices: Sequence[int], places: Sequence[tuple[str | None, str | None]]) -> None:
         """Makes known which team, and where, the dimensions with these indices name."""
-        if max(indices) >= len(self._by_dims):
-            self._by_dims = grown(self._by_dims, 2 * max(*indices, len(self._by_dims)))
+        self._by_dims = roomy(self._by_dims, max(indices))
         seen = [None if team is None else (team, site or "") for team, site in places]
         self._by_dims[indices] = self._numbers.hold_all(seen)
 
@@ -53,9 +52,8 @@ class Teams:
         """Events of these slots, with these dimensions; returns whose team has changed."""
         if not len(slots):
             return []
-        if slots.max() >= len(self._of):
-            capacity = 2 * int(slots.max())
-            self._of, self._at_ms = grown(self._of, capacity), grown(self._at_ms, capacity)
+        highest = int(slots.max())
+        self._of, self._at_ms = roomy(self._of, highest), roomy(self._at_ms, highest)
         teams = self._by_dims[dims]
         is_same = (teams != _NONE) & (teams == self._of[slots])
         np.maximum.at(self._at_ms, slots[is_same], at_ms[is_same])

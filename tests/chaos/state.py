@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stream.config import Settings
-from stream.core.columns import event_digest
+from stream.core.columns import event_digests
 from stream.core.events import Kind
 from stream.core.measures import measure_ids
 from stream.core.rowids import ID_BYTES
@@ -26,7 +26,7 @@ class Stored:
     @staticmethod
     def digest(kind: Kind, event_id: str) -> bytes:
         """What stands for an event in a row."""
-        return event_digest(kind, event_id)
+        return event_digests(kind, [event_id])[0]
 
 
 async def read_state(settings: Settings) -> Stored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.core.columns import contributions_of, digests_of, dims_of, event_digest, times_of
+from stream.core.columns import contributions_of, digests_of, dims_of, event_digests, times_of
 from stream.core.dims import lasting
 from stream.core.events import Event, event_time_ms, kind_of
 from stream.core.measures import Thresholds
@@ -18,8 +18,8 @@ MIXED: list[Event] = [
 
 def test_a_digest_is_eight_bytes_that_every_machine_agrees_on() -> None:
     """Literal digests of BLAKE2b keyed by the kind: ids outlive the process that made them."""
-    assert event_digest("interaction", "e1").hex() == "441efefe95217cca"
-    assert event_digest("survey", "e1").hex() == "316859104ec7ea9b"
+    assert event_digests("interaction", ["e1"])[0].hex() == "441efefe95217cca"
+    assert event_digests("survey", ["e1"])[0].hex() == "316859104ec7ea9b"
 
 
 def test_every_dimension_comes_from_its_own_field() -> None:
@@ -36,7 +36,7 @@ def test_each_event_of_a_mixed_block_has_its_own_time_id_and_measures() -> None:
     """Kinds are gathered and put back in their places."""
     assert times_of(MIXED).tolist() == [event_time_ms(event) for event in MIXED]
     assert [digest.tobytes() for digest in digests_of(MIXED)] == [
-        event_digest(kind_of(event), event.event_id) for event in MIXED
+        event_digests(kind_of(event), [event.event_id])[0] for event in MIXED
     ]
     alone = [contributions_of([event], Thresholds())[0].tolist() for event in MIXED]
     assert contributions_of(MIXED, Thresholds()).tolist() == alone

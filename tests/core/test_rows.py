@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stream.core import athand
-from stream.core.arrays import Ints, grown
-from stream.core.columns import event_digest
+from stream.core.arrays import Ints
+from stream.core.columns import event_digests
 from stream.core.dims import Dims
 from stream.core.measures import COLUMNS
 from stream.core.rowids import ID_BYTES
@@ -26,7 +26,7 @@ def dims(agent: str = "a1", queue: str | None = None) -> Dims:
 
 def digest(event_id: str) -> int:
     """What stands for a contact's id."""
-    return int.from_bytes(event_digest("interaction", event_id), "little")
+    return int.from_bytes(event_digests("interaction", [event_id])[0], "little")
 
 
 def absorb(
@@ -220,7 +220,7 @@ def test_freed_places_are_used_again_and_empty() -> None:
     assert store.key(again) == RowKey(M + 1, 0, dims("a2"))
     assert not sums(store, again).any()
     assert store.latest_ms[again] == 5
-    assert held(store, again) == event_digest("interaction", "e2")
+    assert held(store, again) == event_digests("interaction", ["e2"])[0]
     assert (len(store.dims), len(store)) == (1, 1)
 
 
@@ -243,10 +243,3 @@ def test_rows_keep_their_values_while_the_store_grows() -> None:
         store.add(np.array([row]), np.full((1, COLUMNS), number))
     assert [store.key(row).minute for row in range(3_000)] == [M + n for n in range(3_000)]
     assert store.measures(np.arange(3_000))[:, 3].tolist() == list(range(3_000))
-
-
-def test_a_grown_array_has_zeros_where_it_is_new() -> None:
-    """Along the axis that was asked for."""
-    array = np.ones((2, 2), dtype=np.int64)
-    assert grown(array, 3).tolist() == [[1, 1], [1, 1], [0, 0]]
-    assert grown(array, 3, axis=1).tolist() == [[1, 1, 0], [1, 1, 0]]

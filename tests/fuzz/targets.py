@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from stream.config import SETTINGS_FILE, Settings, load_settings
-from stream.core.columns import contributions_of, digests_of, dims_of, event_digest, times_of
+from stream.core.columns import contributions_of, digests_of, dims_of, event_digests, times_of
 from stream.core.dims import lasting
 from stream.core.events import (
     KINDS,
@@ -54,7 +54,7 @@ def events(raw: bytes, folder: Path) -> None:
             assert times_of([found]).tolist() == [event_time_ms(found)]
             assert 0 <= event_time_ms(found) <= TIME_MS_MAX
             assert digests_of([found])[0] == int.from_bytes(
-                event_digest(kind_of(found), found.event_id), "little"
+                event_digests(kind_of(found), [found.event_id])[0], "little"
             )
             routing_key(found).encode()
             (dims,) = dims_of([found])
