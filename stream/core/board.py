@@ -19,7 +19,7 @@ from stream.core.readings import Reading, ReadingKey, Readings
 from stream.core.rows import UNPLACED, D, Evicted, RowStore
 from stream.core.rules import Rules
 from stream.core.scopes import IdsOf, ScopeTable
-from stream.core.tallies import Tally
+from stream.core.tallies import NOBODY, Tallies
 from stream.core.verdicts import AlertKey, Announcement, Verdicts
 from stream.core.windows import MINUTE_MS, ceil_minute, retention_minutes
 
@@ -61,8 +61,7 @@ class Board(Generic[D]):
             if before is None or ceil_minute(before) != ceil_minute(now_ms):
                 self._evict(ceil_minute(now_ms) - self._retention)
         if self.verdicts.open:
-            announcements = self.verdicts.judge(self.buckets, self.now_ms)
-            self._announcements += [self._with_tally(each) for each in announcements]
+            self._announcements += self._tallied(self.verdicts.judge(self.buckets, self.now_ms))
 
     def begin_judging(self) -> None:
         """From now on verdicts are given: the partition has caught up."""
@@ -114,16 +113,24 @@ class Board(Generic[D]):
         readings = self.readings.read(kind, index, slots, self.buckets, self.now_ms)
         return [reading for reading in readings if not reading.empty]
 
-    def _tally(self, team: str, kpi: str) -> Tally | None:
-        """A team's agents by a KPI that both have goals on; None where that is not known."""
+    def _tallies(self) -> Tallies | None:
+        """All agents by team and KPI, of KPIs that both have goals on; None if they are unknown."""
         raise NotImplementedError
 
-    def _with_tally(self, announcement: Announcement) -> Announcement:
+    def _tallied(self, announcements: list[Announcement]) -> list[Announcement]:
         """With what tells a team's fault from an agent's, once all of them are judged."""
-        goal = announcement.goal
-        if goal is None or goal.scope != "team" or goal.kpi.name not in self.verdicts.tallied:
-            return announcement
-        return announcement._replace(tally=self._tally(announcement.key.scope_id, goal.kpi.name))
+        places = [
+            (at, each.key.scope_id, each.goal.kpi.name)
+            for at, each in enumerate(announcements)
+            if each.goal is not None and each.goal.scope == "team"
+        ]
+        places = [place for place in places if place[2] in self.verdicts.tallied]
+        tallies = self._tallies() if places else None
+        if tallies is not None:
+            for at, team, kpi in places:
+                tally = tallies.get(team, {}).get(kpi, NOBODY)
+                announcements[at] = announcements[at]._replace(tally=tally)
+        return announcements
 
     def _forget(self, evicted: Evicted[D]) -> None:
         """Called with the rows of forgotten minutes."""

@@ -19,7 +19,7 @@ from stream.core.rows import Evicted, RowKey, StoredRows
 from stream.core.rules import Rules
 from stream.core.scopes import scope_ids
 from stream.core.shares import Shares
-from stream.core.tallies import Tally
+from stream.core.tallies import Tallies
 from stream.core.windows import MINUTE_MS, ceil_minute
 
 LATE: Final = "late"
@@ -101,9 +101,9 @@ class Engine(Board[Dims]):
         self._changed_rows, self._evicted = [], []
         return changed, evicted
 
-    def _tally(self, team: str, kpi: str) -> Tally | None:
-        """All of the team's agents are here, or its goals would not be."""
-        return self.verdicts.tallies().get(team, {}).get(kpi, Tally(0, 0))
+    def _tallies(self) -> Tallies:
+        """All of a team's agents are here, or its goals would not be."""
+        return self.verdicts.tallies()
 
     def _accepted_span(self) -> tuple[int, float]:
         """The first minute and the last millisecond at which an event is accepted."""

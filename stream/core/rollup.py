@@ -19,7 +19,7 @@ from stream.core.kpis import ScopeKind
 from stream.core.rules import Rules
 from stream.core.scopes import EVERY_WINDOW, IdsOf
 from stream.core.shares import SharePlace
-from stream.core.tallies import Tallies, Tally
+from stream.core.tallies import Tallies, added_up
 from stream.core.windows import ceil_minute
 
 STALE_AFTER_MS: Final = 10_000
@@ -152,14 +152,10 @@ class Rollup(Board[Part]):
                 table.urgent[list(table.slots.values())] = EVERY_WINDOW
         self.tick(min(live, default=wall_ms - STALE_AFTER_MS))
 
-    def _tally(self, team: str, kpi: str) -> Tally | None:
+    def _tallies(self) -> Tallies | None:
         """Every agent is one source's: their tallies add up."""
-        total = Tally(0, 0)
-        for report in self.reports.values():
-            if report.tallies is None:
-                return None
-            total += report.tallies.get(team, {}).get(kpi, Tally(0, 0))
-        return total
+        told = [report.tallies for report in self.reports.values()]
+        return None if None in told else added_up(each for each in told if each is not None)
 
     def _next_instant(self) -> int | None:
         """The first that waits, once no source can come with an earlier one."""

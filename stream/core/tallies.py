@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,20 @@ class Tally(NamedTuple):
         """Of two sets of agents, both together."""
         assert isinstance(other, Tally), "tallies add to tallies"
         return Tally(self.judged + other.judged, self.missing + other.missing)
+
+
+NOBODY: Final = Tally(0, 0)
+
+
+def added_up(parts: Iterable[Tallies]) -> Tallies:
+    """The tallies of all of some sets of agents."""
+    total: dict[str, dict[str, Tally]] = {}
+    for part in parts:
+        for team, by_kpi in part.items():
+            of_team = total.setdefault(team, {})
+            for kpi, tally in by_kpi.items():
+                of_team[kpi] = of_team.get(kpi, NOBODY) + tally
+    return total
 
 
 def tally_agents(
