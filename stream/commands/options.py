@@ -18,20 +18,13 @@ from stream.config import GOALS_FILE, SETTINGS_FILE
 from stream.demo.servers import DemoError
 from stream.durations import parse_duration_ms
 from stream.instant import Instant
-from stream.kafka.app import is_refusal
-from stream.kafka.delivery import DeliveryError
-from stream.kafka.recovery import DisagreementError
-from stream.kafka.rowcodec import UnknownFormatError
-from stream.kafka.topology import TopologyError
+from stream.kafka.app import EXPLAINED, is_refusal
 from stream.supervisor import REFUSED
 from stream.yamlfile import Faults
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_EXPLAINED: Final = (
-    *(AdapterError, DeliveryError, DemoError, DisagreementError),
-    *(TopologyError, UnknownFormatError),
-)
+_EXPLAINED: Final = (AdapterError, DemoError, *EXPLAINED)
 _INTERRUPTED: Final = 130  # as shells say it
 
 T = TypeVar("T")

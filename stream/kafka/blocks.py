@@ -20,10 +20,10 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
 from stream.config import Settings
+from stream.kafka.clients import lasting_producer
 from stream.kafka.connection import connection_options
 from stream.kafka.headers import accept_any_header_name
 from stream.kafka.records import Record, make_records_lean
-from stream.kafka.topicconfig import RECORD_BYTES_MAX
 
 SERVICE_LOG = logging.getLogger("faust.service")
 
@@ -195,13 +195,7 @@ class BlockProducer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         settings: Settings = self.app.settings
-        return AIOKafkaProducer(
-            **connection_options(settings),
-            acks="all",
-            max_batch_size=256 * 1024,
-            max_request_size=2 * RECORD_BYTES_MAX,
-            transactional_id=transactional_id,
-        )
+        return lasting_producer(settings, transactional_id=transactional_id)
 
     @property
     def client(self) -> AIOKafkaProducer:

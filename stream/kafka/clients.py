@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from stream.config import Settings
 from stream.kafka.connection import connection_options
+from stream.kafka.headers import accept_any_header_name
 from stream.kafka.topicconfig import RECORD_BYTES_MAX
 
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -28,6 +29,32 @@ class Clients(Protocol):
         ...
 
 
+def committed_reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer of no group, which sees committed records only, whatever their headers' names.
+
+    Nothing of a flush that failed or is not complete. What is deleted meanwhile it passes over.
+    """
+    accept_any_header_name()
+    return AIOKafkaConsumer(
+        **connection_options(settings),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        **options,
+    )
+
+
+def lasting_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """A producer of records up to the greatest size, each of which all replicas have taken."""
+    return AIOKafkaProducer(
+        **connection_options(settings),
+        acks="all",
+        max_batch_size=256 * 1024,
+        max_request_size=2 * RECORD_BYTES_MAX,
+        **options,
+    )
+
+
 class KafkaClients:
     """Clients of the broker that the settings name."""
 
@@ -37,24 +64,14 @@ class KafkaClients:
 
     def producer(self, transactional_id: str) -> AIOKafkaProducer:
         """A transactional producer."""
-        return AIOKafkaProducer(
-            **self._options(),
+        return lasting_producer(
+            self._settings,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            max_batch_size=256 * 1024,
-            max_request_size=2 * RECORD_BYTES_MAX,
         )
 
     def reader(self) -> AIOKafkaConsumer:
         """A consumer of committed records, of no group."""
-        return AIOKafkaConsumer(
-            **self._options(),
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=8 * 1024 * 1024,
-            fetch_max_wait_ms=50,
+        return committed_reader(
+            self._settings, max_partition_fetch_bytes=RECORD_BYTES_MAX, fetch_max_wait_ms=50
         )
-
-    def _options(self) -> dict[str, Any]:
-        return connection_options(self._settings)

@@ -26,13 +26,12 @@ from aiokafka.errors import (
 from faust.types import TP
 
 from stream.config import Settings
-from stream.kafka.clients import Clients, KafkaClients
-from stream.kafka.connection import connection_options
+from stream.kafka.clients import Clients, KafkaClients, lasting_producer
 from stream.kafka.deadletters import DeadLetter, read_letter, resubmission
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.recovery import read_latest
 from stream.kafka.replayed import Account, Selection, decode_account, encode_account
-from stream.kafka.topicconfig import COMPACTED, RECORD_BYTES_MAX
+from stream.kafka.topicconfig import COMPACTED
 from stream.kafka.topicids import topic_ids
 from stream.kafka.topicreader import BEGINNING, TopicReader, open_topic
 from stream.kafka.topology import administration, create_topics, partition_counts
@@ -76,11 +75,7 @@ class Writer:
             name = f"{self._settings.app}-dead-letters-replay"
             self._producer = await start_fencing(self._clients, name)
         else:
-            self._producer = AIOKafkaProducer(
-                **connection_options(self._settings),
-                acks="all",
-                max_request_size=2 * RECORD_BYTES_MAX,
-            )
+            self._producer = lasting_producer(self._settings)
             await self._producer.start()
 
     async def close(self) -> None:

@@ -10,8 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from stream.config import Settings
-from stream.kafka.connection import connection_options
-from stream.kafka.headers import accept_any_header_name
+from stream.kafka.clients import committed_reader
 from stream.kafka.topicconfig import RECORD_BYTES_MAX
 from stream.kafka.topology import TopologyError, administration, partition_counts
 
@@ -59,7 +58,6 @@ async def open_topic(
     Raises:
         TopologyError: if no broker answers or lets us in, or the topic is not there.
     """
-    accept_any_header_name()
     async with administration(settings) as admin:
         count = (await partition_counts(admin)).get(topic)
     if not count:
@@ -67,13 +65,7 @@ async def open_topic(
             f"topic {topic!r} is not at {settings.broker}, or we may not read it: a worker creates "
             "it at its first start, and its ACL has to name us"
         )
-    consumer = AIOKafkaConsumer(
-        **connection_options(settings),
-        isolation_level="read_committed",  # nothing of a flush that failed or is not complete
-        auto_offset_reset="earliest",  # what is deleted while we read is passed over, no more
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=RECORD_BYTES_MAX,
-    )
+    consumer = committed_reader(settings, max_partition_fetch_bytes=RECORD_BYTES_MAX)
     await consumer.start()
     try:
         places = [TopicPartition(topic, number) for number in range(count)]

@@ -11,18 +11,12 @@ from typing import Final
 
 import aiohttp
 from msgspec import json
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random,
-)
+from tenacity import retry_if_exception_type
 from yarl import URL
 
 from stream.notify.book import Notice
 from stream.notify.labels import Posting, in_order
+from stream.notify.retries import retrying
 from stream.notify.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -74,13 +68,8 @@ class Alertmanager:
         Where it was out of reach it may have been started anew and have forgotten all it knew:
         then `pick` is asked for everything.
         """
-        tries = AsyncRetrying(
-            stop=stop_after_attempt(TRIES),
-            wait=wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5),
-            retry=retry_if_exception_type(UnreachableError),
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
+        when = retry_if_exception_type(UnreachableError)
+        tries = retrying(self._telemetry, self.name, TRIES, when, reraise=True)
         try:
             await tries(self._tell_once, pick, posting)
         except UnreachableError:
@@ -131,9 +120,6 @@ class Alertmanager:
                     raise RefusedError(f"{answer.status}: {said}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{type(error).__name__}: {error}") from error
-
-    def _note_retry(self, _: RetryCallState) -> None:
-        self._telemetry.retries.labels(receiver=self.name).inc()
 
 
 def receiver_name(address: str) -> str:

@@ -9,20 +9,13 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    RetryError,
-    retry_if_result,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random,
-)
+from tenacity import RetryError, retry_if_result
 
 from stream.notify.book import Notice
 from stream.notify.digest import Digest, after, due
 from stream.notify.letter import Letter
 from stream.notify.memory import Told
+from stream.notify.retries import retrying
 from stream.notify.settings import Direct
 from stream.notify.telemetry import Telemetry
 
@@ -119,12 +112,8 @@ class Courier:
         return reached
 
     async def _try(self, address: Address, letter: Letter) -> bool:
-        tries = AsyncRetrying(
-            stop=stop_after_attempt(TRIES),
-            wait=wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5),
-            retry=retry_if_result(lambda taken: not taken),
-            before_sleep=self._note_retry,
-        )
+        when = retry_if_result(lambda taken: not taken)
+        tries = retrying(self._telemetry, self.name, TRIES, when)
         try:
             return bool(await tries(self._try_once, address, letter))
         except RetryError:
@@ -137,6 +126,3 @@ class Courier:
                 return await loop.run_in_executor(self._threads, address.send, letter)
         except TimeoutError:
             return False
-
-    def _note_retry(self, _: RetryCallState) -> None:
-        self._telemetry.retries.labels(receiver=self.name).inc()

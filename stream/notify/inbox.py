@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from faust.types import TP
 
 from stream.config import Settings
-from stream.kafka.connection import connection_options
+from stream.kafka.clients import committed_reader
 from stream.kafka.topicconfig import COMPACTED
 from stream.kafka.topicids import topic_ids
 from stream.kafka.topology import administration, create_topics, partition_counts
@@ -60,12 +60,7 @@ class Inbox:
         self.lag = 0
         self.next_offsets: dict[str, int] = {}
         self._places = [TopicPartition(source.topic, n) for n in range(source.partitions)]
-        self._consumer = AIOKafkaConsumer(
-            **connection_options(settings),
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-        )
+        self._consumer = committed_reader(settings)
 
     async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
         """Goes on at these offsets by partition; returns where the topic ends now.

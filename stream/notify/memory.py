@@ -20,8 +20,7 @@ from faust.types import TP
 from msgspec import Struct, field, json
 
 from stream.config import Settings
-from stream.kafka.clients import Clients
-from stream.kafka.connection import connection_options
+from stream.kafka.clients import Clients, lasting_producer
 from stream.kafka.recovery import read_latest
 from stream.kafka.rowcodec import UnknownFormatError
 from stream.notify.book import Notice
@@ -139,7 +138,7 @@ class Memory:
     def _new_producer(self) -> AIOKafkaProducer:
         if self._in_transactions:
             return self._clients.producer(f"{self._settings.app}-notify")
-        return AIOKafkaProducer(**connection_options(self._settings), acks="all")
+        return lasting_producer(self._settings)
 
     async def _write(
         self, producer: AIOKafkaProducer, records: Mapping[bytes, bytes | None]

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from stream.config import Settings
 from stream.instance import hold_instance
+from stream.kafka.app import is_refusal
 from stream.kafka.clients import KafkaClients
 from stream.kafka.recovery import DisagreementError
 from stream.kafka.rowcodec import UnknownFormatError
@@ -39,10 +40,8 @@ from stream.yamlfile import Faults
 
 log = logging.getLogger(__name__)
 
-
 # They say what is wrong and what to do; a traceback would only hide it.
-REFUSALS: Final = (DisagreementError, UnknownFormatError)
-EXPLAINED: Final = (MemoryLostError, KafkaError, *REFUSALS)
+EXPLAINED: Final = (MemoryLostError, KafkaError, DisagreementError, UnknownFormatError)
 
 
 def run(settings: Settings, folder: Path) -> None:
@@ -65,7 +64,7 @@ def run(settings: Settings, folder: Path) -> None:
             reason = _first(group)
     if reason is not None:
         log.error("stopping: %s", str(reason) or repr(reason))
-        sys.exit(REFUSED if isinstance(reason, REFUSALS) else 1)
+        sys.exit(REFUSED if is_refusal(reason) else 1)
 
 
 def _alone(app: str) -> IO[str]:
