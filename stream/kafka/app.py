@@ -13,11 +13,11 @@ from faust.types import TP
 
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.owned import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S
 from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import DisagreementError
 from stream.kafka.rolluplane import RollupLane
-from stream.kafka.rowcodec import UnknownFormatError
 from stream.kafka.rowlane import RowLane
 from stream.kafka.site import Site
 from stream.kafka.stage import Lane

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, to_builtins
 
 from stream.core.alerts import AlertState
 from stream.core.goals import Judgement
@@ -18,7 +18,7 @@ from stream.core.measures import Thresholds
 from stream.core.readings import Reading, ReadingKey
 from stream.core.verdicts import AlertKey, Announcement
 from stream.core.windows import MINUTE_MS
-from stream.kafka.rowcodec import UnknownFormatError
+from stream.kafka.formats import decode_stored
 
 ALERT: Final = b"a"
 CHECKPOINT_KEY: Final = b"c"
@@ -74,16 +74,9 @@ def decode_checkpoint(value: bytes) -> Checkpoint:
     """The checkpoint in `value`.
 
     Raises:
-        UnknownFormatError: if another version wrote it. That is asked first: its fields may differ.
+        UnknownFormatError: if another version wrote it.
     """
-    written = orjson.loads(value)
-    found = written.get("format")
-    if found != CHECKPOINT_FORMAT:
-        message = (
-            f"the stored checkpoint has format {found}; this version reads {CHECKPOINT_FORMAT}"
-        )
-        raise UnknownFormatError(message)
-    return convert(written, Checkpoint)
+    return decode_stored(value, Checkpoint, CHECKPOINT_FORMAT, "the stored checkpoint")
 
 
 def encode_alert_key(key: AlertKey) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from stream.kafka.deadletters import DeadLetter
-from stream.kafka.rowcodec import UnknownFormatError
+from stream.kafka.formats import decode_stored
 
 ACCOUNT_FORMAT: Final = 1
 
@@ -95,11 +95,5 @@ def decode_account(value: bytes) -> Account:
     Raises:
         UnknownFormatError: if another version wrote it.
     """
-    found = msgspec.json.decode(value).get("format")
-    if found != ACCOUNT_FORMAT:
-        message = (
-            f"the stored account of replayed dead letters has format {found}; this version reads "
-            f"{ACCOUNT_FORMAT}"
-        )
-        raise UnknownFormatError(message)
-    return msgspec.json.decode(value, type=Account)
+    what = "the stored account of replayed dead letters"
+    return decode_stored(value, Account, ACCOUNT_FORMAT, what)

@@ -22,7 +22,7 @@ from stream.core.rollup import Batch, Report
 from stream.core.rules import Rules
 from stream.core.shares import ScopeName, SharePlace
 from stream.core.tallies import Tally
-from stream.kafka.rowcodec import UnknownFormatError
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.words import pack, unpack
 
 SHARE: Final = b"p"

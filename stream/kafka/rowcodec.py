@@ -19,16 +19,13 @@ from stream.core.arrays import Ints
 from stream.core.dims import Dims, lasting
 from stream.core.rowids import ID_BYTES
 from stream.core.rows import RowKey, RowStore, StoredRows
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.words import WORD, pack, unpack
 
 FORMAT: Final = 1
 ROW: Final = b"r"
 _HEAD: Final = np.dtype([("tag", "S1"), ("minute", ">u4"), ("segment", ">u2")])
 _HEAD_BYTES: Final = _HEAD.itemsize
-
-
-class UnknownFormatError(Exception):
-    """A stored record was written by another version of this program; says which."""
 
 
 def fingerprint(layout: Sequence[str]) -> int:

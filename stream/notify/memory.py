@@ -21,8 +21,8 @@ from msgspec import Struct, field, json
 
 from stream.config import Settings
 from stream.kafka.clients import Clients, lasting_producer
+from stream.kafka.formats import decode_stored
 from stream.kafka.recovery import read_latest
-from stream.kafka.rowcodec import UnknownFormatError
 from stream.notify.book import Notice
 
 log = logging.getLogger(__name__)
@@ -166,18 +166,9 @@ def remembered(records: Mapping[bytes, bytes]) -> Remembered:
     for key, value in records.items():
         kind, name = key[:1], key[1:].decode()
         if kind == _PROGRESS:
-            found.progress = _progress(value)
+            found.progress = decode_stored(value, Progress, FORMAT, "what the notifier keeps")
         elif kind == _NOTICE:
             found.notices.append(json.decode(value, type=Notice))
         elif kind == _TOLD:
             found.told[name] = json.decode(value, type=Told)
     return found
-
-
-def _progress(value: bytes) -> Progress:
-    found = json.decode(value)
-    if found.get("format") != FORMAT:
-        raise UnknownFormatError(
-            f"what the notifier keeps has format {found.get('format')}; this version reads {FORMAT}"
-        )
-    return json.decode(value, type=Progress)

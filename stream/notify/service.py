@@ -21,8 +21,8 @@ from stream.config import Settings
 from stream.instance import hold_instance
 from stream.kafka.app import is_refusal
 from stream.kafka.clients import KafkaClients
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.recovery import DisagreementError
-from stream.kafka.rowcodec import UnknownFormatError
 from stream.notify.addresses import open_addresses
 from stream.notify.alertmanager import Alertmanager, receiver_name
 from stream.notify.courier import THREADS_MAX, Address, Courier

@@ -26,8 +26,8 @@ from stream.kafka.codec import (
     kpi_key,
     reading_fields,
 )
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.recovery import sort_records
-from stream.kafka.rowcodec import UnknownFormatError
 from tests.core.build import call, engine, goal, ms
 
 NAMES = st.text(min_size=1, max_size=20)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.deadletters import DeadLetter, Origin
+from stream.kafka.formats import UnknownFormatError
 from stream.kafka.replayed import Account, Selection, decode_account, encode_account
-from stream.kafka.rowcodec import UnknownFormatError
 
 REASONS, TOPICS = ("invalid", "version"), ("interactions", "surveys")
 

@@ -12,13 +12,8 @@ from stream.core.dims import Dims
 from stream.core.measures import COLUMNS, MEASURES
 from stream.core.rowids import ID_BYTES
 from stream.core.rows import RowKey, RowStore, StoredRows
-from stream.kafka.rowcodec import (
-    RowDecoder,
-    RowEncoder,
-    UnknownFormatError,
-    encode_row_key,
-    fingerprint,
-)
+from stream.kafka.formats import UnknownFormatError
+from stream.kafka.rowcodec import RowDecoder, RowEncoder, encode_row_key, fingerprint
 
 NAMES = st.none() | st.text(min_size=1, max_size=8)
 INTS = st.integers(-(2**63), 2**63 - 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.rowcodec import UnknownFormatError
+from stream.kafka.formats import UnknownFormatError
 from tests.kafka.stored.shift import FOLDER, apply, opened, said, state_of, written
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS
 

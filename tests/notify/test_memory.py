@@ -9,7 +9,7 @@ import pytest
 
 from stream.config import Settings, load_settings
 from stream.kafka.clients import KafkaClients
-from stream.kafka.rowcodec import UnknownFormatError
+from stream.kafka.formats import UnknownFormatError
 from stream.notify.book import Notice
 from stream.notify.inbox import prepare
 from stream.notify.memory import FORMAT, Change, Memory, MemoryLostError, Progress, Told, remembered
