@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deploy.prometheus import program, why_unavailable
+from tests.deploy.prometheus import PROGRAMS, program
+from tests.fetched import why_unavailable
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
     """Prometheus's checker; skips where there is none."""
-    if reason := why_unavailable():
+    if reason := why_unavailable(program, *PROGRAMS):
         pytest.skip(reason)
     return program("promtool")

@@ -21,8 +21,8 @@ from stream.config import load_settings
 from stream.core.kpis import CATALOGUE, kpis_of
 from tests.deploy import exporter, queries
 from tests.deploy.exporter import DEPLOY
-from tests.deploy.prometheus import run
 from tests.deploy.queries import ALERTS_ELSEWHERE, Query, dashboards, panels
+from tests.fetched import run
 
 TARGET_LABELS = {"job", "instance"}
 ALL = queries.queries()

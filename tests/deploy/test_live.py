@@ -20,8 +20,9 @@ from stream.core.kpis import CATALOGUE, Kpi, kpis_of
 from stream.synth import TEAMS, agents, traffic
 from tests.deploy import exporter, queries
 from tests.deploy.exporter import DEPLOY
-from tests.deploy.prometheus import Prometheus, why_unavailable
+from tests.deploy.prometheus import PROGRAMS, Prometheus, program
 from tests.deploy.queries import ALERTS_ELSEWHERE, RULES, Query
+from tests.fetched import why_unavailable
 from tests.kafka.live import Sent, WorkerProcess, send, wait_until, written_settings
 from tests.kafka_broker.broker import KafkaBroker
 
@@ -143,7 +144,7 @@ class Scraped(NamedTuple):
 @pytest.fixture(scope="module")
 def scraped(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """The shipped rules, a week that was kept, and a worker under load."""
-    if reason := why_unavailable():
+    if reason := why_unavailable(program, *PROGRAMS):
         pytest.skip(reason)
     windows = list(STATES)
     settings = written_settings(

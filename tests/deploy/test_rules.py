@@ -11,7 +11,7 @@ import yaml
 
 from tests.deploy import queries
 from tests.deploy.exporter import DEPLOY
-from tests.deploy.prometheus import run
+from tests.fetched import run
 
 PROMETHEUS: Final = DEPLOY / "prometheus"
 CASES: Final = Path(__file__).with_name("alerts.test.yml")

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests.processes import OwnProcess
+
 START_TIMEOUT_S = 60.0
 
 
@@ -47,7 +49,7 @@ def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(0.1)
 
 
-class WorkerProcess:
+class WorkerProcess(OwnProcess):
     """`kpi-stream worker` with settings of its own; ends with the `with` block."""
 
     def __init__(
@@ -70,16 +72,8 @@ class WorkerProcess:
         (folder / "kpi-stream.yaml").write_text(yaml.safe_dump(written))
         if goals is not None:
             (folder / "goals.yaml").write_text(yaml.safe_dump(goals))
-        self.process: subprocess.Popen[bytes] | None = None
         self._options = options
         self._environment = {**os.environ, **(variables or {})}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     def start(self) -> None:
         """Starts it; `wait_ready` waits."""
@@ -141,12 +135,6 @@ class WorkerProcess:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(timeout_s)
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 class Seen(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
 import functools
 import random
 import re
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from tests.fetched import BUILD, UnavailableError, making, run
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,7 +31,7 @@ START_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
 
 POM: Final = Path(__file__).with_name("pom.xml")
-LIBS: Final = Path(__file__).parents[2] / "build" / "kafka-libs"
+LIBS: Final = BUILD / "kafka-libs"
 
 ONE_NODE: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
@@ -55,8 +56,8 @@ ONE_NODE: Final[Mapping[str, str]] = {
 }
 
 
-class BrokerError(RuntimeError):
-    """The broker, or what it is made of, is not to be had."""
+class BrokerError(UnavailableError):
+    """The broker is not to be had."""
 
 
 class KafkaBroker:
@@ -177,7 +178,7 @@ class KafkaBroker:
         command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
         for user, password in self._scram.items():
             command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
-        _run([*_java(libs, self._heap), *command, "-c", str(path)], START_SECONDS)
+        run(*_java(libs, self._heap), *command, "-c", path, seconds=START_SECONDS)
 
     @staticmethod
     def _settings(folder: Path) -> Path:
@@ -202,27 +203,22 @@ def why_unavailable() -> str | None:
     if shutil.which("java") is None:
         return "Apache Kafka needs java, which is not on the PATH"
     try:
-        version = _run(["java", "-version"], START_SECONDS)
+        version = run("java", "-version", seconds=START_SECONDS)
         if _java_major(version) < JAVA_AT_LEAST:
             return f"Apache Kafka needs java {JAVA_AT_LEAST} or newer; here is {version!r}"
         fetch_jars()
-    except BrokerError as error:
+    except UnavailableError as error:
         return str(error)
     return None
 
 
 def fetch_jars() -> Path:
     """The folder with the jars that the pom names, fetched once even where test runs race."""
-    LIBS.parent.mkdir(exist_ok=True)
-    done = LIBS / POM.name
-    with LIBS.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists() or done.read_bytes() != POM.read_bytes():
-            shutil.rmtree(LIBS, ignore_errors=True)
-            goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
-            command = ["mvn", "-q", "-B", "-f", str(POM), *goal, f"-DoutputDirectory={LIBS}"]
-            _run(command, FETCH_SECONDS)
-            shutil.copy(POM, done)
+    with making(LIBS, POM) as is_needed:
+        if is_needed:
+            goal = ("dependency:copy-dependencies", "-DincludeScope=runtime")
+            libs = f"-DoutputDirectory={LIBS}"
+            run("mvn", "-q", "-B", "-f", POM, *goal, libs, seconds=FETCH_SECONDS)
     return LIBS
 
 
@@ -234,17 +230,6 @@ def _java(libs: Path, heap: str) -> list[str]:
 def _java_major(version: str) -> int:
     found = re.search(r'version "(\d+)', version)
     return int(found[1]) if found else 0
-
-
-def _run(command: list[str], seconds: float) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BrokerError(f"{command[0]} did not run: {error}") from error
-    said = (done.stdout + done.stderr).strip()
-    if done.returncode != 0:
-        raise BrokerError(f"{command[0]} failed ({done.returncode}):\n{said[-4000:]}")
-    return said
 
 
 def _free_ports(count: int) -> list[int]:

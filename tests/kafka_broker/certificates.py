@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.fetched import run
 from tests.kafka_broker.broker import HOST
 
 _NEW: Final = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
@@ -42,7 +42,7 @@ class Authority:
         made = Identity(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         command = [*_NEW, "-noenc", "-days", "1", "-subj", f"/CN={name}", *(by or [])]
         command += [part for extension in extensions for part in ("-addext", extension)]
-        _run([*command, "-keyout", str(made.key), "-out", str(made.certificate)])
+        run(*command, "-keyout", made.key, "-out", made.certificate)
         return made
 
 
@@ -50,10 +50,5 @@ def encrypted(key: Path, password: str) -> Path:
     """A copy of a key that only `password` opens."""
     copy = key.with_suffix(".encrypted.key")
     command = ["openssl", "pkcs8", "-topk8", "-in", str(key), "-out", str(copy)]
-    _run([*command, "-passout", "stdin"], password)
+    run(*command, "-passout", "stdin", given=password)
     return copy
-
-
-def _run(command: list[str], given: str = "") -> None:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

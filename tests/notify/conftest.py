@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.fetched import why_unavailable
 from tests.kafka.live import written_settings
 from tests.kafka_broker.broker import KafkaBroker
-from tests.notify.debian import why_unavailable
+from tests.notify.debian import PACKAGE, program
 from tests.notify.receivers import Mailbox, Webhook
 
 
 @pytest.fixture(scope="session")
 def alertmanager_runs() -> None:
     """Skip unless Alertmanager can run here."""
-    if reason := why_unavailable():
+    if reason := why_unavailable(program, PACKAGE):
         pytest.skip(reason)
 
 

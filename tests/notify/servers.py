@@ -17,9 +17,10 @@ import yaml
 
 from tests.kafka.live import START_TIMEOUT_S, free_port, wait_until
 from tests.notify.debian import SHARE, program
+from tests.processes import OwnProcess
 
 
-class AlertmanagerProcess:
+class AlertmanagerProcess(OwnProcess):
     """Alertmanager on a free port, with data of its own that survive a `kill`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -28,14 +29,6 @@ class AlertmanagerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(dict(config)))
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -47,12 +40,6 @@ class AlertmanagerProcess:
             folder = SHARE if SHARE.exists() else None
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         wait_until(self._answers, START_TIMEOUT_S, "Alertmanager answers")
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
     def alerts(self) -> list[dict[str, Any]]:
         """What it holds now."""
@@ -93,7 +80,7 @@ class AlertmanagerProcess:
         return True
 
 
-class NotifierProcess:
+class NotifierProcess(OwnProcess):
     """`kpi-stream notify` with settings of its own; ends with the `with` block."""
 
     def __init__(
@@ -113,15 +100,11 @@ class NotifierProcess:
         self._starts = start
         own = {**settings["notify"], "metrics": {"port": self.port}}
         (folder / "kpi-stream.yaml").write_text(yaml.safe_dump({**settings, "notify": own}))
-        self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         if self._starts:
             self.start()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     def start(self) -> None:
         """Starts it."""
@@ -133,12 +116,6 @@ class NotifierProcess:
         """Whether it has, by itself."""
         assert self.process is not None
         return self.process.poll() is not None
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
     def stop(self, timeout_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""

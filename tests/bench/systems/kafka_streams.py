@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import subprocess
 from collections.abc import Mapping
 from typing import Final
 
 from tests.bench.systems.base import ROOT, BenchError, Peer
+from tests.fetched import BUILD, UnavailableError, making, run
 
 _APPS: Final = ROOT / "tests" / "bench" / "apps"
 SOURCE: Final = _APPS / "KafkaStreamsSums.java"
 POM: Final = _APPS / "pom.xml"
-BUILT: Final = ROOT / "build" / "kafka-streams"
+BUILT: Final = BUILD / "kafka-streams"
 BUILD_SECONDS: Final = 900
 WARM_UP_RECORDS_MAX: Final = 150_000
 
@@ -28,17 +26,16 @@ class KafkaStreams(Peer):
     @classmethod
     def prepare(cls) -> None:
         """Fetches the jars with Maven and compiles the class, once even where runs race."""
-        BUILT.mkdir(parents=True, exist_ok=True)
-        with BUILT.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _is_built():
-                shutil.rmtree(BUILT)
-                libs = f"-DoutputDirectory={BUILT / 'libs'}"
-                goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", libs]
-                _run(["mvn", "-q", "-B", "-f", str(POM), *goal])
-                _run(["javac", "-cp", f"{BUILT / 'libs'}/*", "-d", str(BUILT), str(SOURCE)])
-                for source in (POM, SOURCE):
-                    shutil.copy(source, BUILT)
+        try:
+            with making(BUILT, POM, SOURCE) as is_needed:
+                if is_needed:
+                    goal = ("dependency:copy-dependencies", "-DincludeScope=runtime")
+                    libs = f"-DoutputDirectory={BUILT / 'libs'}"
+                    run("mvn", "-q", "-B", "-f", POM, *goal, libs, seconds=BUILD_SECONDS)
+                    jars = f"{BUILT / 'libs'}/*"
+                    run("javac", "-cp", jars, "-d", BUILT, SOURCE, seconds=BUILD_SECONDS)
+        except UnavailableError as error:
+            raise BenchError(str(error)) from error
 
     def command(self) -> list[str]:
         """The JVM's defaults."""
@@ -50,19 +47,3 @@ class KafkaStreams(Peer):
         records = self.task.records
         warm_up = min(records, WARM_UP_RECORDS_MAX) if records > 10_000 else 0
         return {"WARM_UP": str(warm_up)}
-
-
-def _is_built() -> bool:
-    copies = ((source, BUILT / source.name) for source in (POM, SOURCE))
-    return all(copy.exists() and copy.read_bytes() == of.read_bytes() for of, copy in copies)
-
-
-def _run(command: list[str]) -> None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"{command[0]} did not run: {error}") from error
-    if done.returncode != 0:
-        raise BenchError(f"{command[0]} failed: {(done.stdout + done.stderr).strip()[-300:]}")

@@ -6,19 +6,17 @@ kpi-stream itself is installed on.
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar, Final
 
 from tests.bench.systems.base import ROOT, BenchError, Peer
+from tests.fetched import BUILD, UnavailableError, making, run
 
 REQUIREMENTS: Final = ROOT / "tests" / "bench" / "apps" / "requirements.txt"
-VENV: Final = ROOT / "build" / "bench-venv"
-PYTHON: Final = VENV / "bin" / "python"
+VENV: Final = BUILD / "bench-venv"
 INSTALL_SECONDS: Final = 600
+PYTHON: Final = VENV / "bin" / "python"
 
 
 class PythonPeer(Peer):
@@ -30,12 +28,10 @@ class PythonPeer(Peer):
     @classmethod
     def prepare(cls) -> None:
         """Makes the environment, once."""
-        make_environment()
-        done = subprocess.run(
-            [PYTHON, "-c", f"import {cls.package}"], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise BenchError(f"{cls.name} cannot be imported: {done.stderr.strip()[-300:]}")
+        try:
+            run(make_environment(), "-c", f"import {cls.package}")
+        except UnavailableError as error:
+            raise BenchError(f"{cls.name} cannot be imported: {error}") from error
 
     def command(self) -> list[str]:
         """With the peers' Python."""
@@ -44,25 +40,9 @@ class PythonPeer(Peer):
 
 def make_environment() -> Path:
     """The environment's Python; installs what is pinned, once even where runs race."""
-    VENV.parent.mkdir(exist_ok=True)
-    done = VENV / REQUIREMENTS.name
-    with VENV.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists() or done.read_bytes() != REQUIREMENTS.read_bytes():
-            shutil.rmtree(VENV, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(VENV)])
-            install = ["install", "--quiet", "--require-hashes", "--requirement", str(REQUIREMENTS)]
-            _run([str(PYTHON), "-m", "pip", *install])
-            shutil.copy(REQUIREMENTS, done)
+    with making(VENV, REQUIREMENTS) as is_needed:
+        if is_needed:
+            run(sys.executable, "-m", "venv", VENV)
+            install = ("install", "--quiet", "--require-hashes", "--requirement", REQUIREMENTS)
+            run(PYTHON, "-m", "pip", *install, seconds=INSTALL_SECONDS)
     return PYTHON
-
-
-def _run(command: list[str]) -> None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"{command[0]} did not run: {error}") from error
-    if done.returncode != 0:
-        raise BenchError(f"the peers' environment: {done.stderr.strip()[-300:]}")
