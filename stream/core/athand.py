@@ -8,6 +8,7 @@ kept, and others are made anew from the rows when an event asks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 IDS_MAX: Final = 20_000
@@ -21,43 +22,58 @@ class Minute(NamedTuple):
     ids: set[int]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A minute, the block it was last used in, and how much of the room it took after that."""
+
+    minute: Minute
+    used_in: int
+    size: int = 0
+
+
 class AtHand:
     """The minutes last used: all that the last blocks asked for, and others up to `IDS_MAX` ids."""
 
     def __init__(self, made: Callable[[int], Minute]) -> None:
         """None yet. `made` makes one from its rows."""
         self._made = made
-        self._minutes: dict[int, Minute] = {}
-        self._used_in: dict[int, int] = {}
+        self._kept: dict[int, _Kept] = {}
+        self._used: list[int] = []
         self._block = 0
+        self._size = 0
 
     def __len__(self) -> int:
         """How many minutes."""
-        return len(self._minutes)
+        return len(self._kept)
 
     def get(self, minute: int) -> Minute:
         """A minute, from now on the one last used."""
-        found = self._minutes.pop(minute, None)
-        found = self._minutes[minute] = self._made(minute) if found is None else found
-        self._used_in[minute] = self._block
-        return found
+        kept = self._kept.pop(minute, None) or _Kept(self._made(minute), self._block)
+        kept.used_in = self._block
+        self._kept[minute] = kept
+        self._used.append(minute)
+        return kept.minute
 
     def note_open(self, minute: int, dims: int, row: int) -> None:
         """A row was opened: from now on the open one of its combination."""
-        if minute in self._minutes:
-            self._minutes[minute].open_rows[dims] = row
+        if minute in self._kept:
+            self._kept[minute].minute.open_rows[dims] = row
 
     def drop(self, minute: int) -> None:
         """Lets a minute go: its rows have changed otherwise."""
-        self._minutes.pop(minute, None)
-        self._used_in.pop(minute, None)
+        kept = self._kept.pop(minute, None)
+        if kept is not None:
+            self._size -= kept.size
 
     def tidy(self) -> None:
         """Once a block is through: those longest unused go, and are not kept up to date then."""
         self._block += 1
-        held = sum(len(minute.ids) + 1 for minute in self._minutes.values())
-        for number in list(self._minutes):
-            if held <= IDS_MAX or self._used_in[number] > self._block - BLOCKS_KEPT:
+        used, self._used = set(self._used), []
+        for kept in [self._kept[minute] for minute in used if minute in self._kept]:
+            before, kept.size = kept.size, len(kept.minute.ids) + 1
+            self._size += kept.size - before
+        while self._size > IDS_MAX:
+            oldest = next(iter(self._kept))
+            if self._kept[oldest].used_in > self._block - BLOCKS_KEPT:
                 return
-            held -= len(self._minutes[number].ids) + 1
-            self.drop(number)
+            self.drop(oldest)

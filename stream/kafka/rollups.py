@@ -147,7 +147,7 @@ class RollupStage:
             )
 
     def _begin_judging(self) -> None:
-        if self._has_caught_up and self.is_complete and not self.engine.verdicts.open:
+        if self._has_caught_up and not self.engine.verdicts.open and self.is_complete:
             self.engine.begin_judging()
 
     def _note_share(self, key: bytes, value: bytes | None) -> None:
