@@ -84,17 +84,25 @@ class Ownership:
         return start if owned is None else owned.stage.included.get(tp.topic, start)
 
     async def apply(self, topic: str, number: int, block: Sequence[Any]) -> None:
-        """Takes in a block, once there is room. An exception is a broken invariant."""
+        """Takes in a block, once there is room. An exception is a broken invariant.
+
+        Others have their turn between its parts. What is left when the partition is given up is
+        read again: the state says how far it goes.
+        """
         owned = self.of(topic, number)
         if owned is None:
             return
-        while owned.stage.is_full and not owned.stop.is_set():
-            await owned.flushed.wait()
-        try:
-            owned.stage.apply(topic, block)
-        except Exception as error:
-            await self.fail(error)
-            raise
+        for part in owned.stage.parts(block):
+            while owned.stage.is_full and not owned.stop.is_set():
+                await owned.flushed.wait()
+            if owned.stop.is_set():
+                return
+            try:
+                owned.stage.apply(topic, part)
+            except Exception as error:
+                await self.fail(error)
+                raise
+            await asyncio.sleep(0)
 
     async def fail(self, error: BaseException) -> None:
         """Ends the worker; nothing is flushed any more."""

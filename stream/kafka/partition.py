@@ -6,7 +6,7 @@ into bytes, so that the next block may change the state while the flush is on it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stream.core.engine import Engine
@@ -20,6 +20,7 @@ from stream.kafka.publication import Publication
 from stream.kafka.recovery import StoredState
 from stream.kafka.rowcodec import RowDecoder, RowEncoder, encode_row_key, fingerprint
 from stream.kafka.site import Site
+from stream.kafka.stage import cut_behind
 
 
 class PartitionStage:
@@ -101,6 +102,10 @@ class PartitionStage:
         self._layouts = {**checkpoint.layouts, **self._layouts}
         kept = {name: ms for name, ms in self._since_ms.items() if name in self._layout}
         self.engine.note_new_measures(kept)
+
+    def parts(self, block: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """Cut behind clocks: each rolls windows and tells the rollups."""
+        return cut_behind(block, clocks_in(block))
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Counts a block of one input topic; clock records split it where they move now."""

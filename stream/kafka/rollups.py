@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from stream.kafka.rollupcodec import (
     source_of,
 )
 from stream.kafka.site import Site
+from stream.kafka.stage import cut_behind
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,10 @@ class RollupStage:
         if self.engine.is_complete:  # or readings would claim an instant beyond their windows
             self.engine.tick(self.engine.as_of_ms)
         self.engine.readings.assume_all_shown()
+
+    def parts(self, block: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """Cut behind reports: in a replay each rolls windows and has goals judged."""
+        return cut_behind(block, [n for n, r in enumerate(block) if r.key[:1] == REPORT])
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Takes in shares, and makes them visible at their source's report."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from faust.types import TP
 
 from stream.core.board import Board
 from stream.kafka.delivery import Delivery, Flush
+
+SLOW_AT_ONCE: Final = 20
 
 
 class Stage(Protocol):
@@ -46,6 +48,10 @@ class Stage(Protocol):
         """Begins readings and verdicts."""
         ...
 
+    def parts(self, block: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """A block in parts, between which others have to have their turn."""
+        ...
+
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Takes in a block of one topic."""
         ...
@@ -53,6 +59,20 @@ class Stage(Protocol):
     def freeze(self, now_ms: int | None) -> Flush:
         """Rolls to `now_ms` (None: as the topics' clocks say) and takes all that changed."""
         ...
+
+
+def cut_behind(block: Sequence[Any], slow: Sequence[int]) -> Iterator[Sequence[Any]]:
+    """A block cut behind each `SLOW_AT_ONCE` of the records at these positions.
+
+    They take milliseconds each, and a replay's blocks may hold thousands: taken in at one go, these
+    would keep the flush from ending its transaction, which Kafka then gives up and fences.
+    """
+    start = 0
+    for position in slow[SLOW_AT_ONCE - 1 :: SLOW_AT_ONCE]:
+        yield block[start : position + 1]
+        start = position + 1
+    if start < len(block):
+        yield block[start:]
 
 
 class Recovered(NamedTuple):

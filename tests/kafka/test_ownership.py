@@ -249,3 +249,27 @@ def test_partitions_added_while_running_end_the_worker_with_a_reason() -> None:
     counts["interactions"] = 3
     with pytest.raises(TopologyError, match="interactions has 3 partitions now, not 2"):
         ownership._check_partition_counts()
+
+
+def test_a_long_block_lets_others_have_their_turn_and_ends_where_it_is_given_up() -> None:
+    """What is left of it belongs to the next owner, who reads it again."""
+    ownership, applied = owning(), []
+    stage: Any = SimpleNamespace(
+        is_full=False,
+        parts=lambda block: ([record] for record in block),
+        apply=lambda _, part: applied.extend(part),
+    )
+    lane: Any = SimpleNamespace(name="rows")
+    owned = ownership.owned["rows", 0] = Owned(lane, stage, 0.0, 0.0)
+
+    async def run() -> None:
+        applying = asyncio.create_task(ownership.apply("interactions", 0, [1, 2, 3]))
+        await asyncio.sleep(0)
+        assert applied == [1]
+        await asyncio.sleep(0)
+        assert applied == [1, 2]
+        owned.stop.set()
+        await applying
+
+    asyncio.run(run())
+    assert applied == [1, 2]
