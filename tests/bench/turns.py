@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.bench.systems.base import Task
-from tests.bench.traffic import PARTITIONS
+from tests.bench.traffic import PARTITIONS, Traffic, produce
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class Turns:
             yield Task(self.bootstrap, topic, PARTITIONS, records, app, place, wants_sums)
         finally:
             await self.delete(app)
+
+    @asynccontextmanager
+    async def filled(self, system: str, name: str, traffic: Traffic) -> AsyncIterator[Task]:
+        """A task with a topic of its own, which holds this traffic, up to now."""
+        topic = f"{name}-{secrets.token_hex(4)}"
+        await produce(self.bootstrap, topic, traffic, time.time_ns() // 1_000_000)
+        async with self.task(system, topic, traffic.records) as task:
+            yield task
+        await self.delete(topic)
 
     async def delete(self, name: str) -> None:
         """Deletes topics: the broker would compact them beside the next system's work."""

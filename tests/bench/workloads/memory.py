@@ -9,8 +9,6 @@ bytes of a row and of an id. What a worker holds all told is beside it, as its p
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -18,7 +16,7 @@ from tests.bench.meter import measure, memory_mb, peak_mb
 from tests.bench.result import Collected, Result, Run
 from tests.bench.systems.base import BenchError
 from tests.bench.systems.kpi_stream import KpiStream
-from tests.bench.traffic import Traffic, produce
+from tests.bench.traffic import Traffic
 from tests.bench.turns import Turns, take_turns
 
 _MB: Final = 1024 * 1024
@@ -74,15 +72,12 @@ class Memory:
 
     async def _held(self, turns: Turns, traffic: Traffic) -> Held:
         """A worker that has taken in a topic and come to rest."""
-        topic = f"{self.name}-{secrets.token_hex(4)}"
-        await produce(turns.bootstrap, topic, traffic, time.time_ns() // 1_000_000)
-        async with turns.task(KpiStream.name, topic, traffic.records) as task:
+        async with turns.filled(KpiStream.name, self.name, traffic) as task:
             with KpiStream(task) as worker:
                 await measure(worker, turns.admin)
                 await asyncio.sleep(self.rest_s)
                 held_mb, peak = _held_mb(worker), peak_mb(worker.pids())
                 rows = worker.metric("kpi_stream_rows", 'stage="rows"')
-        await turns.delete(topic)
         return Held(held_mb * _MB, rows, traffic.records, peak or held_mb)
 
 

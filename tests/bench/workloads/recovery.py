@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import subprocess
 import sys
 import time
@@ -29,7 +28,7 @@ from tests.bench.result import Collected, Result, Run
 from tests.bench.systems.bare import Bare
 from tests.bench.systems.base import ROOT, BenchError, Task
 from tests.bench.systems.kpi_stream import KpiStream
-from tests.bench.traffic import PARTITIONS, Traffic, produce
+from tests.bench.traffic import PARTITIONS, Traffic
 from tests.bench.turns import Turns, take_turns
 
 LOAD_PER_S: Final = 2_000
@@ -56,21 +55,20 @@ class Recovery:
         """Fills a changelog once, and restores it in every round."""
         collected = Collected()
         run.say(f"{self.name}: {self.about}")
-        async with take_turns(run.bootstrap) as turns:
-            topic = f"{self.name}-{secrets.token_hex(4)}"
-            await produce(turns.bootstrap, topic, self.traffic, time.time_ns() // 1_000_000)
-            async with turns.task(KpiStream.name, topic, self.traffic.records) as task:
-                with _worker(task, 0) as worker:
-                    await measure(worker, turns.admin)
-                for number in range(1, run.rounds + 1):
-                    changelog = KpiStream(task).changelog
-                    limit = await asyncio.to_thread(_bare, turns.bootstrap, changelog)
-                    ours = await self._restore(turns, task)
-                    times = limit["recovery_s"] / ours["recovery_s"]
-                    collected.add(KpiStream.name, ours)
-                    collected.add(Bare.name, {**limit, "ours_times": times})
-                    run.say(f"  round {number}: {_told(ours)}; bare {_told(limit)}")
-            await turns.delete(topic)
+        async with (
+            take_turns(run.bootstrap) as turns,
+            turns.filled(KpiStream.name, self.name, self.traffic) as task,
+        ):
+            with _worker(task, 0) as worker:
+                await measure(worker, turns.admin)
+            for number in range(1, run.rounds + 1):
+                changelog = KpiStream(task).changelog
+                limit = await asyncio.to_thread(_bare, turns.bootstrap, changelog)
+                ours = await self._restore(turns, task)
+                times = limit["recovery_s"] / ours["recovery_s"]
+                collected.add(KpiStream.name, ours)
+                collected.add(Bare.name, {**limit, "ours_times": times})
+                run.say(f"  round {number}: {_told(ours)}; bare {_told(limit)}")
         labels = {KpiStream.name: KpiStream.label, Bare.name: "the limit: aiokafka alone, to dicts"}
         return Result(collected.summary(), labels)
 

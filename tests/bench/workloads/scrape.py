@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from tests.bench.load import Load, prepare
 from tests.bench.result import Collected, Result, Run
 from tests.bench.systems.base import BenchError
 from tests.bench.systems.kpi_stream import KpiStream
-from tests.bench.traffic import Traffic, produce
+from tests.bench.traffic import Traffic
 from tests.bench.turns import Turns, take_turns
 
 OTHER: Final = "prometheus-client"
@@ -56,16 +55,15 @@ class Scrape:
         """Rounds on one worker: what differs between them is the moment."""
         collected = Collected()
         run.say(f"{self.name}: {self.about}")
-        async with take_turns(run.bootstrap) as turns:
-            topic = f"{self.name}-{secrets.token_hex(4)}"
-            await produce(turns.bootstrap, topic, self.traffic, time.time_ns() // 1_000_000)
-            async with turns.task(KpiStream.name, topic, self.traffic.records) as task:
-                with KpiStream(task, {"metrics": _SHOWN}, goals=()) as worker:
-                    await _until_counted(worker, self.traffic.records)
-                    for number in range(1, run.rounds + 1):
-                        await self._round(turns, worker, collected)
-                        run.say(f"  round {number}: {_told(collected)}")
-            await turns.delete(topic)
+        async with (
+            take_turns(run.bootstrap) as turns,
+            turns.filled(KpiStream.name, self.name, self.traffic) as task,
+        ):
+            with KpiStream(task, {"metrics": _SHOWN}, goals=()) as worker:
+                await _until_counted(worker, self.traffic.records)
+                for number in range(1, run.rounds + 1):
+                    await self._round(turns, worker, collected)
+                    run.say(f"  round {number}: {_told(collected)}")
         labels = {KpiStream.name: KpiStream.label, OTHER: "prometheus_client, the same series"}
         return Result(collected.summary(), labels)
 
