@@ -15,7 +15,7 @@ from stream.notify.inbox import Inbox, Source
 class Consumer:
     """In place of aiokafka's."""
 
-    def __init__(self, **_: object) -> None:
+    def __init__(self, _settings: object) -> None:
         self.partitions = {0}
         self.positions: dict[Any, int] = {}
 
@@ -59,7 +59,7 @@ class Consumer:
 @pytest.fixture(autouse=True)
 def consumers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No consumer here is a real one."""
-    monkeypatch.setattr("stream.notify.inbox.AIOKafkaConsumer", Consumer)
+    monkeypatch.setattr("stream.notify.inbox.committed_reader", Consumer)
 
 
 def inbox() -> tuple[Inbox, Any]:
