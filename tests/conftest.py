@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +50,15 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
     """A start for names of topics, groups and transactions that no other test or run has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     return f"{name[:60]}-{secrets.token_hex(4)}-"
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works for whatever the tests start.
+
+    A shell gives what it runs in the background an ignored SIGINT, which every child inherits.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +43,17 @@ class Office(NamedTuple):
         assert result.exit_code == 0, result.stderr
         return [json.loads(line) for line in result.stdout.splitlines()]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The command as a process of its own."""
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The command as a process of its own, which ends with the block at the latest."""
         line = [sys.executable, "-m", "stream", "tail", *arguments]
         line += ["--config", str(self.desk.folder)]
         pipe = subprocess.PIPE
-        return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True)
+        with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def reading(scope: str, name: str, window: str, **more: Any) -> dict[str, Any]:
@@ -149,12 +156,12 @@ def test_from_now_on_to_a_limit(office: Office) -> None:
     """What was there before is not shown; what is not committed never is."""
     topic = office.desk.settings.topics.alerts
     bootstrap = office.desk.settings.broker
-    tail = office.start("alerts", "--limit", "1", "--format", "csv")
-    assert tail.stdout is not None
-    assert tail.stdout.readline().startswith("at,state,")  # said once it stands at the end
-    asyncio.run(abort_one(bootstrap, topic))
-    send(bootstrap, [Sent(topic, json.dumps(alert("new", "firing")).encode(), b"k", 0)])
-    out, error = tail.communicate(timeout=30)
+    with office.started("alerts", "--limit", "1", "--format", "csv") as tail:
+        assert tail.stdout is not None
+        assert tail.stdout.readline().startswith("at,state,")  # said once it stands at the end
+        asyncio.run(abort_one(bootstrap, topic))
+        send(bootstrap, [Sent(topic, json.dumps(alert("new", "firing")).encode(), b"k", 0)])
+        out, error = tail.communicate(timeout=30)
     assert [row.split(",")[4] for row in out.splitlines()] == ["new"], error
     assert tail.returncode == 0
 
@@ -183,26 +190,25 @@ def test_since_is_when_it_was_written(office: Office) -> None:
 
 def test_ctrl_c_ends_it_without_a_word(office: Office) -> None:
     """As shells expect, with 130."""
-    tail = office.start("kpis")
-    assert tail.stdout is not None
-    tail.stdout.readline()
-    tail.send_signal(signal.SIGINT)
-    _, error = tail.communicate(timeout=30)
+    with office.started("kpis") as tail:
+        assert tail.stdout is not None
+        tail.stdout.readline()
+        tail.send_signal(signal.SIGINT)
+        _, error = tail.communicate(timeout=30)
     assert (tail.returncode, error) == (130, "")
 
 
 def test_a_broken_pipe_is_no_traceback(office: Office) -> None:
     """`| head` closes its end when it has enough."""
-    tail = office.start("alerts", "--format", "jsonl")
-    assert tail.stdout is not None
-    tail.stdout.close()
     topic, broker = office.desk.settings.topics.alerts, office.desk.settings.broker
     value = json.dumps(alert("more", "firing")).encode()
-    while tail.poll() is None:
-        send(broker, [Sent(topic, value, b"k", 0)])
-    assert tail.stderr is not None
-    assert "Traceback" not in tail.stderr.read()
-    tail.stderr.close()
+    with office.started("alerts", "--format", "jsonl") as tail:
+        assert tail.stdout is not None
+        tail.stdout.close()
+        while tail.poll() is None:
+            send(broker, [Sent(topic, value, b"k", 0)])
+        assert tail.stderr is not None
+        assert "Traceback" not in tail.stderr.read()
     assert tail.returncode == 1
 
 
