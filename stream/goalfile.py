@@ -48,6 +48,7 @@ class GoalEntry(TermsEntry):
     hold: Annotated[DurationMs, Field(alias="for")] = 0
     severity: Severity = "warning"
     evidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    team: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     what_to_do: Annotated[str, Field(max_length=1_000)] | None = None
     overrides: Overrides = Overrides()
 
@@ -145,6 +146,8 @@ class _Mapper:
             )
         if entry.evidence is not None and self.kpi.shape != "rate":
             self.faults.append(f"evidence: {entry.kpi!r} is a {self.kpi.shape}, not a rate")
+        if entry.team is not None and entry.scope in {"agent", "team"}:
+            self.faults.append(f"team: each {entry.scope} has its own; 'team' is for other scopes")
 
     def goal(self) -> Goal | None:
         """The goal, or None where there is a fault."""
@@ -168,6 +171,7 @@ class _Mapper:
             for_ms=entry.hold,
             severity=entry.severity,
             evidence=entry.evidence,
+            team=entry.team,
             by_team=by_team,
             by_id=by_id,
         )

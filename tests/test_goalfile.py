@@ -41,6 +41,12 @@ def faults(file: Path) -> list[str]:
     return refusal.value.faults
 
 
+def test_a_goal_on_what_has_no_team_names_one(tmp_path: Path) -> None:
+    """It is who is told of a campaign's miss."""
+    (goal,) = load(tmp_path, {**CSAT, "scope": "campaign", "team": "sales"})
+    assert goal.team == "sales"
+
+
 def test_a_goal_says_everything_that_judging_needs(tmp_path: Path) -> None:
     """Every field reaches the core's goal, in the KPI's own unit."""
     entry = {
@@ -62,6 +68,7 @@ def test_a_goal_says_everything_that_judging_needs(tmp_path: Path) -> None:
     assert (goal.kpi.name, goal.scope, goal.window) == ("csat", "agent", "1h")
     assert goal.what_to_do == "Read the comments."
     # A moved target leaves the bounds beyond the old one behind; other terms stay.
+    assert goal.team is None
     assert goal.by_team == {"new": Terms(Target(True, 0.70), None, None, 20)}
     assert goal.by_id == {"a-1": Terms(terms.target, terms.clear, terms.warn, 5)}
     assert leads == {"new": "ann"}
@@ -107,6 +114,10 @@ def test_no_file_and_an_empty_one_are_no_goals(tmp_path: Path) -> None:
         (
             {"kpi": "service_level"},
             "goal 'csat-floor': kpi: 'service_level' is not given for scope 'agent'",
+        ),
+        (
+            {"team": "billing"},
+            "goal 'csat-floor': team: each agent has its own; 'team' is for other scopes",
         ),
         (
             {"kpi": "handle_time", "target": "<= 5m", "evidence": 0.9},

@@ -37,7 +37,8 @@ class Board(Generic[D]):
         self.rows: RowStore[D] = RowStore()
         self.buckets = Buckets(rules.windows)
         self.tables = {
-            kind: ScopeTable(kind, len(rules.windows), whom) for kind, whom in ids_of.items()
+            kind: ScopeTable(kind, len(rules.windows), whom, rules.queue_teams)
+            for kind, whom in ids_of.items()
         }
         names = [window.name for window in rules.windows]
         self.verdicts = Verdicts(rules.goals, self.tables, names)

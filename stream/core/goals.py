@@ -110,7 +110,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One goal. `for_ms` is how long a miss must last; `evidence` a confidence such as 0.9."""
+    """One goal. `for_ms` is how long a miss must last; `evidence` a confidence such as 0.9.
+
+    `team` is told where a scope has no team of its own: of a campaign, a channel or a site.
+    """
 
     name: str
     purpose: str
@@ -122,6 +125,7 @@ class Goal:
     for_ms: int = 0
     severity: Severity = "warning"
     evidence: float | None = None
+    team: str | None = None
     by_team: Mapping[str, Terms] = field(default_factory=dict)
     by_id: Mapping[str, Terms] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 from zlib import crc32
 
@@ -41,6 +42,7 @@ _SERVICE_GROUPS: Final[Mapping[ScopeKind, list[tuple[int, slice]]]] = {
 _MASKS: Final = ("touched", "rolled", "unjudged", "urgent")
 EVERY_WINDOW: Final = np.uint64(2**60 - 1)
 Masks = npt.NDArray[np.uint64]
+_NONE_MAPPED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def scope_ids(
@@ -75,8 +77,12 @@ class ScopeTable:
         kind: ScopeKind,
         windows: int,
         ids_of: IdsOf,
+        queue_teams: Mapping[str, str] = _NONE_MAPPED,
     ) -> None:
-        """No scopes yet. `ids_of` tells whom a row's work and whom its service counts for."""
+        """No scopes yet. `ids_of` tells whom a row's work and whom its service counts for.
+
+        `queue_teams`: which team answers for which queue.
+        """
         self.kind = kind
         self.windows = windows
         self._numbers: Numbers[str] = Numbers(reserved=1)
@@ -89,6 +95,7 @@ class ScopeTable:
         self.stagger: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self.teams = Teams()
         self._ids_of = ids_of
+        self._queue_teams = queue_teams
         self._by_dims: Ints = np.zeros((_FIRST_CAPACITY, 2), dtype=np.int64)
         self._groups = column_groups(kind)
 
@@ -169,10 +176,14 @@ class ScopeTable:
             mask[slots] |= windows
 
     def team(self, slot: int) -> str | None:
-        """The team of an agent, or of a team itself."""
+        """The team of an agent, the one that answers for a queue, or a team itself."""
+        return self.teams.of(slot) if self.kind == "agent" else self.team_by_name(self.ids[slot])
+
+    def team_by_name(self, scope_id: str | None) -> str | None:
+        """The team that follows from a scope's name alone, also of one that has no rows left."""
         if self.kind == "team":
-            return self.ids[slot]
-        return self.teams.of(slot)
+            return scope_id
+        return self._queue_teams.get(scope_id or "") if self.kind == "queue" else None
 
     def site(self, slot: int) -> str | None:
         """Where an agent's team was last seen; `None` where no event has said."""

@@ -170,8 +170,9 @@ class Verdicts:
         goal, table, bit = watched.goal, watched.table, np.uint64(1 << watched.window)
         codes, states = self._sized_codes(watched), self.states.get(goal.name, {})
         for scope_id in [name for name in states if name not in table.slots]:
-            nothing = watched.judge(scope_id, None, 0, 0)
-            yield from self._step(watched, scope_id, None, nothing, now_ms)
+            team = table.team_by_name(scope_id)
+            nothing = watched.judge(scope_id, team, 0, 0)
+            yield from self._step(watched, scope_id, team, nothing, now_ms)
         slots = self._slots_to_judge(watched, states)
         for slot, numerator, denominator in watched.fractions(buckets, slots):
             scope_id = table.ids[slot] or ""
@@ -206,7 +207,7 @@ class Verdicts:
         slot = watched.table.slots.get(scope_id)
         if slot is not None:
             watched.table.urgent[slot] |= np.uint64(1 << watched.window)
-        yield Announcement(watched.goal, key, team, judgement, transition)
+        yield Announcement(watched.goal, key, team or watched.goal.team, judgement, transition)
 
     def _drop(self, key: AlertKey) -> AlertState:
         state = self.states[key.goal].pop(key.scope_id)

@@ -114,11 +114,9 @@ class Wording:
 
 def who(fired: Transition, roster: Roster) -> str:
     """Whom it is about: the name where the roster has one, and the id in any case."""
-    if fired.scope != "agent":
-        return f"{fired.scope} {fired.id}"
-    name = roster.name(fired.id)
-    person = f"agent {fired.id}" if name is None else f"{name} ({fired.id})"
-    return person if fired.team is None else f"{person}, team {fired.team}"
+    name = roster.name(fired.id) if fired.scope == "agent" else None
+    found = f"{fired.scope} {fired.id}" if name is None else f"{name} ({fired.id})"
+    return found if fired.team is None or fired.scope == "team" else f"{found}, team {fired.team}"
 
 
 def _what(fired: Transition) -> str:

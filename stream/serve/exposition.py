@@ -164,13 +164,15 @@ class Exposition:
         for scope_id, state in engine.verdicts.states.get(goal.name, {}).items():
             slot = table.slots.get(scope_id)
             if state.fired_ms is not None and slot is not None:
-                label = f"{name},{self._label(table, slot, goal.window)}"
+                label = f"{name},{self._label(table, slot, goal.window, goal.team)}"
                 lines.firing.append(f"kpi_alert_firing{{{label}}} 1")
                 fired_s = state.fired_ms / 1000
                 lines.fired.append(f"kpi_alert_fired_timestamp_seconds{{{label}}} {fired_s}")
 
-    def _label(self, table: ScopeTable, slot: int, window: str) -> str:
-        kind, scope_id, team = table.kind, table.ids[slot] or "", table.team(slot)
+    def _label(
+        self, table: ScopeTable, slot: int, window: str, else_team: str | None = None
+    ) -> str:
+        kind, scope_id, team = table.kind, table.ids[slot] or "", table.team(slot) or else_team
         key = (kind, scope_id, team, window)
         return self._labels.get(key) or self._keep(
             key, scope=kind, id=scope_id, team=team or "", window=window

@@ -99,6 +99,9 @@ class AlertBook:
         found = said["value"], said["samples"]
         expect(found == figure, f"{text}: {found}, not {figure}")
         self._judge_tally(said, goal, tallies(view, list(self._goals.values()), judged_at), text)
+        if goal.scope != "agent":  # whose team may change until the flush
+            team = view.team(goal.scope, place[1])
+            expect(said["team"] == team, f"{text}: team {said['team']}, not {team}")
         judged = verdict(goal, figure)
         if state == "pending" or (state == "firing" and life is None):
             expect(life is None and (state == "pending") == bool(goal.for_ms), f"{text} of {life}")

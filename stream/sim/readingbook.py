@@ -69,8 +69,8 @@ class ReadingBook:
             wrong = {k: (found.get(k), expected.get(k)) for k in found.keys() | expected.keys()}
             wrong = {k: v for k, v in sorted(wrong.items()) if v[0] != v[1]}
             expect(holds=False, otherwise=f"{place}: found and expected: {wrong}")
-        teams = {"team": name, "agent": view.team(name)}
-        expect(reading["team"] == teams.get(scope), f"{place}: team {reading['team']}, not {teams}")
+        team = view.team(scope, name)
+        expect(reading["team"] == team, f"{place}: team {reading['team']}, not {team}")
         verdicts = {
             goal.name: verdict(goal, expected[goal.kpi.name])
             for goal in self._plan.goals

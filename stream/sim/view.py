@@ -77,8 +77,14 @@ class View:
         """Every KPI of one scope."""
         return self.definitions.figures(kind, self.groups(kind, window, now), name)
 
-    def team(self, agent: str) -> str | None:
-        """The team of the latest event that is not forgotten yet."""
+    def team(self, kind: str, name: str) -> str | None:
+        """A team itself, the one that answers for a queue, or an agent's."""
+        own = name if kind == "team" else None
+        mapped = self.definitions.queue_teams.get(name) if kind == "queue" else None
+        return own or mapped or (self._team_of_agent(name) if kind == "agent" else None)
+
+    def _team_of_agent(self, agent: str) -> str | None:
+        """That of the latest event that is not forgotten yet."""
         if self._teams is None:
             oldest = self.definitions.oldest(self.now)
             self._teams = latest_teams(e for e in self._events if e["at"] >= oldest)
@@ -99,7 +105,7 @@ def tallies(view: View, goals: Sequence[Goal], now: int | None = None) -> Tallie
                     figure = view.figures("agent", agent, goal.window, now)[kpi]
                     said.setdefault(agent, set()).add(verdict(goal, figure))
         for agent, verdicts in said.items():
-            team = view.team(agent)
+            team = view.team("agent", agent)
             if team is not None and verdicts != {"no_data"}:
                 judged, missing = found.setdefault(team, {}).get(kpi, (0, 0))
                 found[team][kpi] = (judged + 1, missing + ("missed" in verdicts))

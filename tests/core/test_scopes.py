@@ -51,7 +51,7 @@ def test_whom_work_and_service_count_for(
 
 def table(kind: ScopeKind, *named: dict[str, str]) -> ScopeTable:
     """A table with two windows, three buckets and these dimensions, numbered from 0."""
-    made = ScopeTable(kind, 2, partial(scope_ids, kind, QUEUE_TEAMS))
+    made = ScopeTable(kind, 2, partial(scope_ids, kind, QUEUE_TEAMS), QUEUE_TEAMS)
     made.need_buckets(3)
     for index, names in enumerate(named):
         made.join([index], [dims(**names)])
@@ -185,9 +185,11 @@ def test_a_freed_slot_is_used_again_without_a_trace() -> None:
 
 
 def test_a_teams_team_is_itself_and_nobody_is_noted() -> None:
-    """A queue has none."""
+    """A queue's is the one that answers for it; the others' scopes have none."""
     assert table("team", {"team": "t1"}).team(1) == "t1"
-    assert table("queue", {"queue": "q1"}).team(1) is None
+    assert table("queue", {"queue": "q1"}).team(1) == "t1"
+    assert table("queue", {"queue": "q2"}).team(1) is None
+    assert table("site", {"site": "q1", "team": "t2"}).team(1) is None
     made = table("agent", {"queue": "q1"})
     seen(made, 0, "t1", 5)
     assert made.team(NOBODY) is None

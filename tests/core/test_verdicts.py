@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from stream.core.engine import Engine
     from stream.core.events import Event
     from stream.core.goals import Goal
+    from stream.core.kpis import ScopeKind
 
 SLOW: Final[dict[str, Any]] = {"talk_ms": 600_000}
 QUICK: Final[dict[str, Any]] = {"talk_ms": 1_000}
+MAPPED: Final[dict[str, Any]] = {"queue_teams": {"n1": "t1"}}
 KEY: Final = AlertKey("g", "a1")
 
 
@@ -31,6 +33,12 @@ def ticked(made: Engine, at: str = NOON) -> list[tuple[str, str, str]]:
     """Goal, scope and change of each transition at an instant."""
     made.tick(ms(at))
     return [(a.key.goal, a.key.scope_id, a.transition.change) for a in made.take_alerts()[0]]
+
+
+def teams_told(made: Engine, at: str = NOON) -> dict[str, tuple[str, str | None]]:
+    """The change and the team of each transition at an instant, by scope."""
+    made.tick(ms(at))
+    return {a.key.scope_id: (a.transition.change, a.team) for a in made.take_alerts()[0]}
 
 
 def word(made: Engine, agent: str = "a1") -> dict[str, str]:
@@ -228,6 +236,30 @@ def test_a_queue_wide_figure_is_judged_where_the_goal_says() -> None:
     waits = [call(queue="q1", wait_ms=wait) for wait in (1_000, 30_000)]
     made = judged(*waits, goals=(level,))
     assert ticked(made) == [("sl", "q1", "firing")]
+
+
+def test_a_queues_alert_concerns_the_team_that_answers_for_it() -> None:
+    """By whose own terms it is judged; also at its end, when no row names the queue any more."""
+    easy = Terms(Target(at_least=True, bound=0.0))
+    level = goal(">= 80%", kpi="service_level", scope="queue", name="sl", by_team={"t2": easy})
+    waits = [call(queue=queue, wait_ms=30_000) for queue in ("q1", "q2", "q3")]
+    made = judged(*waits, goals=(level,), queue_teams={"q1": "t1", "q2": "t2"})
+    assert teams_told(made) == {"q1": ("firing", "t1"), "q3": ("firing", None)}
+    later = "2024-06-05T12:00:00Z"
+    assert teams_told(made, later) == {
+        "q1": ("ended_no_data", "t1"),
+        "q3": ("ended_no_data", None),
+    }
+
+
+@pytest.mark.parametrize(("scope", "team"), [("campaign", "t9"), ("site", "t9"), ("queue", "t1")])
+def test_a_goal_names_the_team_of_what_has_none(scope: ScopeKind, team: str) -> None:
+    """A campaign's and a site's alert is for the goal's team; a queue's own comes first."""
+    slow = goal(scope=scope, team="t9")
+    made = judged(call(queue="n1", campaign="n1", site_id="n1", **SLOW), goals=(slow,), **MAPPED)
+    assert teams_told(made) == {"n1": ("firing", team)}
+    made = judged(call(queue="n1", campaign="n1", site_id="n1", **SLOW), goals=(goal(scope=scope),))
+    assert teams_told(made) == {"n1": ("firing", None)}
 
 
 def test_several_goals_are_judged_each_for_itself() -> None:

@@ -12,6 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from stream.config import load_settings
+from stream.goalfile import load_goals
+from stream.kafka.codec import encode_announcement
+from stream.notify.book import Notice
+from stream.notify.labels import labels
+from stream.notify.transition import decode_transition
+from tests.core.build import call, ms, with_events
 from tests.kafka.live import free_port
 from tests.notify.debian import program
 from tests.notify.inprocess import Running, notifying, until
@@ -22,6 +29,7 @@ from tests.notify.shipped import CONFIG, shipped
 
 pytestmark = pytest.mark.usefixtures("alertmanager_runs")
 
+SHIPPED = CONFIG.parents[1]
 QUIET_S = 4.0  # several group intervals and re-postings: what has not come by then does not come
 TEAM: dict[str, Any] = {"scope": "team", "name": "other", "goal": "team-csat", "window": "1h"}
 
@@ -87,10 +95,30 @@ def test_the_shipped_configuration_is_sound() -> None:
 )
 def test_every_alert_has_a_receiver(labels: dict[str, str], receiver: str) -> None:
     """A team's go to its lead, planning's to planning, and nobody's to operations."""
+    assert receivers(labels) == [receiver]
+
+
+def receivers(labels: dict[str, str]) -> list[str]:
+    """Where the shipped configuration sends an alert with these labels."""
     words = [f"{name}={value}" for name, value in labels.items()]
     command = [program("amtool"), "config", "routes", "test", "--config.file", str(CONFIG), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [receiver]
+    return done.stdout.split()
+
+
+def test_a_queues_alert_comes_to_the_lead_of_its_team() -> None:
+    """From callers who waited to the receiver, by the shipped settings, goals and routes."""
+    settings = load_settings(SHIPPED)
+    goals, leads = load_goals(SHIPPED / "goals.yaml", settings.windows)
+    waited = [call(queue="new-contracts", wait_ms=60_000) for _ in range(20)]
+    made = with_events(*waited, goals=goals, queue_teams=settings.queue_teams())
+    made.begin_judging()
+    for at in ("2024-06-03T12:00:00Z", "2024-06-03T12:06:00Z"):
+        made.tick(ms(at))
+    told = [decode_transition(encode_announcement(a, leads)) for a in made.take_alerts()[0]]
+    (fired,) = [t for t in told if (t.scope, t.state) == ("queue", "firing")]
+    assert (fired.team, fired.lead) == ("sales", "Sales team lead")
+    assert receivers(labels(Notice(fired=fired, seen_ms=0))) == ["sales"]
 
 
 def test_what_a_team_misses_together_is_one_message(house: House) -> None:

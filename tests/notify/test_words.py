@@ -80,7 +80,8 @@ def test_an_end_says_how_it_came_and_not_what_to_do() -> None:
     [
         ({}, "agent a-17, team billing"),
         ({"team": None}, "agent a-17"),
-        ({"scope": "queue", "name": "invoices"}, "queue invoices"),
+        ({"scope": "queue", "name": "invoices"}, "queue invoices, team billing"),
+        ({"scope": "site", "name": "north", "team": None}, "site north"),
         ({"scope": "team", "name": "billing"}, "team billing"),
     ],
 )

@@ -176,6 +176,17 @@ def test_a_firing_alert_says_since_when() -> None:
     assert not [s for s in pending if s.name.startswith("kpi_alert")]
 
 
+def test_an_alert_has_the_team_that_its_goal_names() -> None:
+    """A wall shows its own; the site's figures themselves are nobody's."""
+    made = engine(goals=(goal("<= 5m", scope="site", team="t9"),))
+    made.begin_judging()
+    made.apply([call(talk_ms=600_000, site_id="s")])
+    made.tick(ms("2024-06-03T12:00:30Z"))
+    teams = {s.name: s.labels["team"] for s in samples(made) if s.labels.get("scope") == "site"}
+    assert teams["kpi_alert_firing"] == teams["kpi_alert_fired_timestamp_seconds"] == "t9"
+    assert {teams["kpi_goal_state"], teams["kpi_samples"]} == {""}
+
+
 def test_agents_say_their_team_and_site() -> None:
     """One line per agent who is shown, of the latest event that named a team."""
     made = with_events(

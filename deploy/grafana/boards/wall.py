@@ -34,7 +34,7 @@ def wall() -> dashboard.Dashboard:
     members = Where("agent", 'team="$team"')
     title = "Agents of $team by satisfied customers, $window"
     made.with_panel(ranking(title, RANKED_BY, members, FAR_LIST).span(12).height(14))
-    # Queues' alerts name no team: they concern whoever answers.
+    # What names no team concerns everybody: a site's alerts, those of a queue that is no team's.
     whose = ('team="$team"', 'team=""')
     made.with_panel(alerts("Alerts firing", whose, FAR_LIST).span(12).height(14))
     for panel in liveness():
