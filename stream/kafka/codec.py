@@ -176,12 +176,13 @@ def alert_topic_key(announcement: Announcement) -> bytes:
     return f"{scope}/{key.scope_id}/{key.goal}".encode()
 
 
-def encode_announcement(announcement: Announcement, leads: Mapping[str, str]) -> bytes:
+def encode_announcement(announcement: Announcement, app: str, leads: Mapping[str, str]) -> bytes:
     """A transition with all that its reader needs: who, what, since when, how sure, what to do."""
     goal, judgement = announcement.goal, announcement.judgement
     transition, alert = announcement.transition, announcement.transition.alert
     record: dict[str, Any] = {
         "v": 1,
+        "app": app,
         "alert_id": alert.alert_id,
         "goal": announcement.key.goal,
         "scope": alert.scope,

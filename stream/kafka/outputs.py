@@ -81,9 +81,8 @@ class Outputs:
         """The transitions, into the flush; returns the alert states to be stored."""
         announcements, states = board.take_alerts()
         topic = self._site.topology.alerts
-        records = [
-            (alert_topic_key(a), encode_announcement(a, self._site.leads)) for a in announcements
-        ]
+        app, leads = self._site.settings.app, self._site.leads
+        records = [(alert_topic_key(a), encode_announcement(a, app, leads)) for a in announcements]
         self._put(flush, topic, records)
         for announcement in announcements:
             self._site.telemetry.alerts.labels(state=announcement.transition.change).inc()

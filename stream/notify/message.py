@@ -12,6 +12,7 @@ from stream.core.goals import wilson
 from stream.core.kpis import CATALOGUE, ScopeKind
 from stream.notify.book import Notice
 from stream.notify.roster import Roster
+from stream.notify.succession import APP_CHANGED
 from stream.notify.transition import Transition
 from stream.serve.terminal import value_text
 
@@ -90,6 +91,8 @@ class Wording:
             return f"met again, {_figure(end)} of {_samples(end)}, {lasted}"
         if end.state == "ended_no_data":
             return f"nothing left in the window to judge, which is not a success, {lasted}"
+        if end.reason == APP_CHANGED:
+            return f"no longer judged: app {end.app} has a successor, {lasted}"
         return f"the goal is no longer configured, {lasted}"
 
     def _link(self, fired: Transition) -> str:

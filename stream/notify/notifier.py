@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from stream.config import Settings
 from stream.notify.alertmanager import Alertmanager
 from stream.notify.book import Book, Notice
 from stream.notify.courier import Courier, Reading
 from stream.notify.digest import Digest, behind_their_team, receiver_of
 from stream.notify.inbox import Inbox
+from stream.notify.intake import Intake
 from stream.notify.labels import Posting, posting
 from stream.notify.letter import Letter, write_letter
 from stream.notify.memory import FORMAT, Change, Memory, Progress, Told
 from stream.notify.message import Message, Wording
 from stream.notify.rosters import Rosters
-from stream.notify.settings import Notify
+from stream.notify.succession import Succession
 from stream.notify.telemetry import Telemetry
-from stream.notify.transition import Transition, decode_transition
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Notifier:
 
     def __init__(
         self,
-        settings: Notify,
+        settings: Settings,
         wording: Wording,
         rosters: Rosters,
         telemetry: Telemetry,
@@ -53,7 +54,7 @@ class Notifier:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """`now_ms` is the wall clock's."""
-        self._settings = settings
+        self._settings = settings.notify
         self._wording = wording
         self._rosters = rosters
         self._telemetry = telemetry
@@ -65,6 +66,8 @@ class Notifier:
         self._now_ms = now_ms
         self._news = [asyncio.Event() for _ in receivers.alertmanagers]
         self._read_at = time.monotonic()
+        self._apps = Succession(settings.app, settings.notify.keep)
+        self._intake = Intake(self._apps, rosters, telemetry, now_ms)
         self.book = Book()
 
     @property
@@ -102,11 +105,12 @@ class Notifier:
         is_same = progress is not None and progress.topic_id in ("", source.topic_id)
         if progress is not None and not is_same:
             log.warning("%s is not the topic that was read before: reading all of it", source.topic)
+        self._intake.is_first_start = progress is None
         ends = await self._inbox.open(progress.offsets if progress and is_same else {})
         while not self._inbox.has_reached(ends):
             records = await self._inbox.read()
             if progress is None:
-                self._note(records)
+                self._intake.take(records, self.book)
             else:
                 await self._take(records)
         if progress is None:
@@ -116,6 +120,8 @@ class Notifier:
     async def _begin(self) -> None:
         """Nobody was ever told anything, so what has ended is no news; it is all kept at once."""
         self.book.forget([notice.alert_id for notice in self.book if not notice.is_firing])
+        self.book.forget(self._apps.long_over(self.book, self._now_ms()))
+        self._intake.is_first_start = False
         change = Change()
         for notice in self.book:
             change.notice(notice)
@@ -129,47 +135,22 @@ class Notifier:
 
     async def _take(self, records: Sequence[Any]) -> None:
         """Notes what records say and how far was read; wakes who has to tell of it."""
-        change = self._note(records)
+        change = self._intake.take(records, self.book)
         has_news = bool(change.records)
         if records:
             await self._save(change)
         if has_news:
-            for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
-                news.set()
+            self._wake()
 
-    def _note(self, records: Sequence[Any]) -> Change:
-        change = Change()
-        for record in records:
-            self._take_one(record, change)
-        return change
+    def _wake(self) -> None:
+        for news in [*self._news, *(courier.news for courier in self._couriers.values())]:
+            news.set()
 
     async def _save(self, change: Change) -> None:
         """Keeps a change with how far was read."""
         offsets = dict(self._inbox.next_offsets)
         change.progress(Progress(FORMAT, offsets, self._inbox.source.topic_id))
         await self._memory.save(change)
-
-    def _take_one(self, record: Any, change: Change) -> None:
-        try:
-            transition = decode_transition(record.value)
-        except ValueError as error:
-            self._telemetry.refused.labels(kind="alert").inc()
-            place = f"{record.topic}[{record.partition}] at {record.offset}"
-            log.warning("%s is no alert: %s", place, error)
-            return
-        gone = self.book.superseded_by(transition)
-        self.book.forget(gone)
-        for alert_id in gone:
-            change.forget(alert_id)
-        notice = self.book.take(transition, self._lead(transition), self._now_ms())
-        if notice is not None:
-            change.notice(notice)
-
-    def _lead(self, transition: Transition) -> str | None:
-        """Who leads the one it is about: by the roster, else by the goals file."""
-        roster = self._rosters.current
-        own = roster.lead(transition.id) if transition.scope == "agent" else None
-        return own or transition.lead
 
     async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
         """What is new at once, and everything every `resend`."""
@@ -211,12 +192,22 @@ class Notifier:
         return posting(notice, self._words(notice), self._now_ms(), self._settings.keep)
 
     async def _sweep(self) -> None:
-        """Forgets what has ended and is known to everybody."""
+        """Ends what nobody else will; forgets what has ended and is known to everybody."""
         while True:
             await asyncio.sleep(self._settings.resend / 1000)
             now_ms = self._now_ms()
+            await self._end_what_is_left(now_ms)
             hidden = behind_their_team(self.book)
             await self._forget([n.alert_id for n in self.book if self._is_over(n, hidden, now_ms)])
+
+    async def _end_what_is_left(self, now_ms: int) -> None:
+        change = Change()
+        for end in [self._apps.end_of(notice, now_ms) for notice in self.book]:
+            if end is not None and (notice := self.book.take(end, None, now_ms)) is not None:
+                change.notice(notice)
+        if change.records:
+            await self._memory.save(change)
+            self._wake()
 
     def _is_over(self, notice: Notice, hidden: set[str], now_ms: int) -> bool:
         if notice.end_seen_ms is None:

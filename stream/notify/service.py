@@ -115,7 +115,7 @@ async def _run(settings: Settings, folder: Path) -> None:
         stack.push_async_callback(inbox.close)
         receivers = await _open_receivers(stack, notify, leads, telemetry)
         wording = Wording(ZoneInfo(settings.timezone), notify.links)
-        notifier = Notifier(notify, wording, rosters, telemetry, memory, inbox, receivers)
+        notifier = Notifier(settings, wording, rosters, telemetry, memory, inbox, receivers)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         if notify.roster_topic:
             roster = Inbox(settings, sources[notify.roster_topic])

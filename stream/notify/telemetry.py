@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from stream.notify.roster import Roster
 
-REFUSALS: Final = ("alert", "roster")
+REFUSALS: Final = ("alert", "app", "roster")
 
 
 class Telemetry:
@@ -61,7 +61,7 @@ class Telemetry:
         )
         self.refused = Counter(
             "kpi_stream_notify_refused",
-            "Records that are not what they should be",
+            "Records that are not what they should be, or alerts of another app",
             ["kind"],
             registry=registry,
         )

@@ -26,6 +26,7 @@ class Transition(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     at: str
     since: str
+    app: str | None = None
     fired_at: str | None = None
     team: str | None = None
     lead: str | None = None

@@ -36,6 +36,7 @@ class AlertBook:
         self._goals = {goal.name: goal for goal in plan.goals}
         self._counts = counts
         self._alive: dict[Place, dict[Subject, Life]] = {}
+        self._app = plan.settings.app
         self._partitions = plan.partitions
         self._ids: set[str] = set()
 
@@ -99,6 +100,7 @@ class AlertBook:
         found = said["value"], said["samples"]
         expect(found == figure, f"{text}: {found}, not {figure}")
         self._judge_tally(said, goal, tallies(view, list(self._goals.values()), judged_at), text)
+        expect(said["app"] == self._app, f"{text}: app {said['app']}, not {self._app}")
         if goal.scope != "agent":  # whose team may change until the flush
             team = view.team(goal.scope, place[1])
             expect(said["team"] == team, f"{text}: team {said['team']}, not {team}")

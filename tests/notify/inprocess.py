@@ -15,6 +15,7 @@ import aiohttp
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
+from stream.config import Settings
 from stream.notify.alertmanager import Alertmanager, receiver_name
 from stream.notify.courier import Address, Courier
 from stream.notify.inbox import Source
@@ -39,20 +40,23 @@ class Record(NamedTuple):
 class SaidInbox:
     """In place of a topic: what the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Sequence[Mapping[str, Any]] = ()) -> None:
+        """`before`: what the topic holds at the start."""
         self.source = Source("alerts", 1, "")
         self.lag = 0
         self.next_offsets = {"0": 0}
+        self._before = before
         self._said: asyncio.Queue[Record] = asyncio.Queue()
 
     async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
-        """There is nothing before what is said."""
+        """From there on all that is said is read."""
         self.next_offsets = {"0": 0, **offsets}
-        return {}
+        self.say(*self._before)
+        return {TP("alerts", 0): len(self._before)}
 
     def has_reached(self, ends: Mapping[TP, int]) -> bool:
-        """Always."""
-        return not ends
+        """Once nothing is left to read."""
+        return not ends or self._said.empty()
 
     def say(self, *records: Mapping[str, Any]) -> None:
         """Adds records."""
@@ -109,19 +113,23 @@ async def notifying(
     folder: Path,
     leads: Mapping[str, Sequence[Address]] | None = None,
     memory: KeptMemory | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
     **settings: Any,
 ) -> AsyncIterator[Running]:
-    """A notifier that tells Alertmanagers and leads, until the block ends."""
+    """A notifier of the app `site` that tells Alertmanagers and leads, until the block ends.
+
+    `before`: what the topic holds when it starts.
+    """
     notify = Notify(**{"resend": "1s", "keep": "1m", **settings})
     ways = leads or {}
     registry = CollectorRegistry()
     telemetry = Telemetry(registry, [*map(receiver_name, addresses), *ways])
-    inbox: Any = SaidInbox()
+    inbox: Any = SaidInbox(before)
     kept: Any = memory or KeptMemory()
     async with aiohttp.ClientSession() as session:
         threads = ThreadPoolExecutor(8)
         notifier = Notifier(
-            notify,
+            Settings(app="site", notify=notify),
             Wording(ZoneInfo("Europe/Berlin"), notify.links),
             Rosters(folder / "roster.yaml", telemetry),
             telemetry,

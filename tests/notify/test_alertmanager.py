@@ -115,7 +115,7 @@ def test_a_queues_alert_comes_to_the_lead_of_its_team() -> None:
     made.begin_judging()
     for at in ("2024-06-03T12:00:00Z", "2024-06-03T12:06:00Z"):
         made.tick(ms(at))
-    told = [decode_transition(encode_announcement(a, leads)) for a in made.take_alerts()[0]]
+    told = [decode_transition(encode_announcement(a, "site", leads)) for a in made.take_alerts()[0]]
     (fired,) = [t for t in told if (t.scope, t.state) == ("queue", "firing")]
     assert (fired.team, fired.lead) == ("sales", "Sales team lead")
     assert receivers(labels(Notice(fired=fired, seen_ms=0))) == ["sales"]

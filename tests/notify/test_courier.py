@@ -140,7 +140,7 @@ def test_a_restart_tells_nobody_again_and_the_end_to_whom_it_was_told(tmp_path: 
     async def first() -> None:
         async with notifying([], tmp_path, {"Kim": [kim]}, memory, **QUICK) as running:
             running.say(record(since_ms=since_ms), record(name="a-2"))
-            await until(lambda: len(kim.letters) == 1, "it is told")
+            await until(lambda: "Kim" in memory.told(), "it is told, and that is remembered")
 
     async def second() -> None:
         async with notifying([], tmp_path, {"Kim": [kim]}, memory, **QUICK) as running:

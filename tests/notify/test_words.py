@@ -14,6 +14,7 @@ from stream.notify.labels import in_order, labels, posting
 from stream.notify.letter import IN_FULL_MAX, IN_LINES_MAX, write_letter
 from stream.notify.message import Wording
 from stream.notify.roster import Entry, Roster
+from stream.notify.succession import APP_CHANGED
 from stream.notify.transition import Transition, decode_transition
 from tests.core.build import ms
 from tests.notify.records import transition
@@ -73,6 +74,8 @@ def test_an_end_says_how_it_came_and_not_what_to_do() -> None:
     assert "what to do" not in said
     assert "which is not a success" in text(notice(end="ended_no_data"))
     assert "no longer configured" in text(notice(end="withdrawn"))
+    left = text(notice(end="withdrawn", app="old", reason=APP_CHANGED))
+    assert "  now:        no longer judged: app old has a successor, " in left
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def run() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     for step, now_ms in enumerate(range(NOW_MS, NOW_MS + 2 * HOUR_MS, 120_000)):
         partition.tick(now_ms)
         for announcement in partition.take_alerts()[0]:
-            value = encode_announcement(announcement, {"t": "Kim"})
+            value = encode_announcement(announcement, "site", {"t": "Kim"})
             yield "alert", alert_topic_key(announcement), json.loads(value)
         for reading in partition.take_readings()[0]:
             value = codec.encode(reading, step, {"offsets": {"interactions": 40, "surveys": 40}})
@@ -295,7 +295,7 @@ def test_a_withdrawn_alert_validates() -> None:
         if state is not None:
             after.restore_alert(key, state)
     after.tick(NOW_MS + 2)
-    gone = [json.loads(encode_announcement(a, {})) for a in after.take_alerts()[0]]
+    gone = [json.loads(encode_announcement(a, "site", {})) for a in after.take_alerts()[0]]
     assert {alert["state"] for alert in gone} == {"withdrawn"}
     assert [fault for alert in gone for fault in faults("alert", alert)] == []
 
