@@ -1,4 +1,4 @@
-"""What a worker with the shipped settings and goals shows, without Kafka."""
+"""What a worker with the shipped settings and goals shows, and a notifier, without Kafka."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from stream.config import load_settings
 from stream.core.engine import Engine
 from stream.goalfile import load_goals
 from stream.kafka.telemetry import Telemetry
+from stream.notify.roster import Entry, Roster
+from stream.notify.telemetry import RosterInfo
+from stream.notify.telemetry import Telemetry as NotifierTelemetry
 from stream.serve.exposition import Exposition
 from stream.worker import rules_of
 from tests.core.build import from_mapping
@@ -58,6 +61,14 @@ def metrics(partition: Engine) -> str:
     Telemetry(registry)
     shown = load_settings(DEPLOY).metrics.show
     return b"".join([*Exposition(shown).render([partition]), generate_latest(registry)]).decode()
+
+
+def notifier() -> str:
+    """What `/metrics` of `kpi-stream notify` says, with a receiver and an agent in the roster."""
+    registry = CollectorRegistry()
+    NotifierTelemetry(registry, ["lead"])
+    registry.register(RosterInfo(lambda: Roster({"a-1": Entry(name="Mika")})))
+    return generate_latest(registry).decode()
 
 
 def labels_by_metric(text: str) -> dict[str, set[str]]:

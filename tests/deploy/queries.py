@@ -14,8 +14,6 @@ from tests.deploy.exporter import DEPLOY, TEAM
 
 BOARDS: Final = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 RULES: Final = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
-# Alerts on what another command shows.
-ALERTS_ELSEWHERE: Final = {"KpiStreamNotifyFailing"}
 FILLED: Final = {
     "team": TEAM,
     "queue": "invoices",

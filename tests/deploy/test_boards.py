@@ -21,7 +21,7 @@ from stream.config import load_settings
 from stream.core.kpis import CATALOGUE, kpis_of
 from tests.deploy import exporter, queries
 from tests.deploy.exporter import DEPLOY
-from tests.deploy.queries import ALERTS_ELSEWHERE, Query, dashboards, panels
+from tests.deploy.queries import Query, dashboards, panels
 from tests.fetched import run
 
 TARGET_LABELS = {"job", "instance"}
@@ -30,8 +30,9 @@ ALL = queries.queries()
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, set[str]]:
-    """The labels of every metric that a worker shows, and of every recorded one."""
+    """The labels of every metric that a worker or a notifier shows, and of every recorded one."""
     shown = exporter.labels_by_metric(exporter.metrics(exporter.engine(satisfied=0)))
+    shown |= exporter.labels_by_metric(exporter.notifier())
     shown |= exporter.owned()
     shown |= {kpi.metric: shown["kpi_csat_ratio"] for kpi in CATALOGUE.values()}
     kept = {name: queries.groupings(asked) for name, asked in queries.rules("record").items()}
@@ -94,11 +95,11 @@ def test_every_panel_says_what_it_shows() -> None:
 
 
 def test_boards_and_rules_ask_for_metrics_that_exist(known: dict[str, set[str]]) -> None:
-    """Each metric and label, of queries, variables and recording rules, is one a worker shows."""
+    """Each metric and label, of queries, variables and recording rules, is one that is shown."""
     asked = [(query.panel, query.filled()) for query in ALL]
     asked += [(board, queries.fill(series)) for board, series, _ in queries.choices()]
     asked += list(queries.rules("record").items())
-    asked += [alert for alert in queries.rules("alert").items() if alert[0] not in ALERTS_ELSEWHERE]
+    asked += list(queries.rules("alert").items())
     for where, expression in asked:
         uses = queries.used(expression)
         assert uses, where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from grafana_foundation_sdk.builders import common, table, timeseries
 from grafana_foundation_sdk.models import common as options
@@ -20,6 +20,22 @@ _DASHED: Final = {"fill": "dash", "dash": [8, 8]}
 _LINES: Final = (BLUE, "orange", "purple")
 _WORDS: Final = ("no data", "met", "unproven", "missed")
 _WORD_COLOURS: Final = (GREY, *(COLOURS[word] for word in _WORDS[1:]))
+
+
+class Chart(NamedTuple):
+    """A chart of the pipeline; `lines` are questions by their legend."""
+
+    title: str
+    unit: str
+    description: str
+    lines: dict[str, str]
+
+    def panel(self) -> timeseries.Panel:
+        """As it is drawn."""
+        made = chart(self.title, self.description, self.unit)
+        for ref, (legend, expression) in zip("ABCD", self.lines.items(), strict=False):
+            made.with_target(over_time(expression, ref, legend))
+        return made
 
 
 def chart(title: str, description: str, unit: str) -> timeseries.Panel:

@@ -1,25 +1,18 @@
-"""The worker's own board: is it alive, how far behind, what does it refuse."""
+"""Our own board: are workers alive, how far behind, what do they refuse, and are leads told."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from grafana_foundation_sdk.builders import dashboard, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard, stat
 
-from deploy.grafana.boards.curves import chart
+from deploy.grafana.boards.curves import Chart
 from deploy.grafana.boards.frame import board
-from deploy.grafana.boards.panels import health, over_time
+from deploy.grafana.boards.notifications import CHARTS as _NOTIFICATIONS
+from deploy.grafana.boards.notifications import outcome
+from deploy.grafana.boards.panels import health
 
 _RATE: Final = "[$__rate_interval]"
-
-
-class Chart(NamedTuple):
-    """A chart of the board; `lines` are questions by their legend."""
-
-    title: str
-    unit: str
-    description: str
-    lines: dict[str, str]
 
 
 _FLOW: Final = (
@@ -146,19 +139,24 @@ def liveness() -> list[stat.Panel]:
 
 
 def pipeline() -> dashboard.Dashboard:
-    """All that a worker says about itself."""
+    """All that workers and the notifier say about themselves."""
     made = board(
         "pipeline",
         "Pipeline",
-        "The workers themselves: lag, what is refused, commits, recovery. What each alert on them "
-        "means, and what to do, is in deploy/RUNBOOK.md.",
+        "The workers themselves: lag, what is refused, commits, recovery; and the notifier: who is "
+        "told. What each alert on them means, and what to do, is in deploy/RUNBOOK.md.",
         (),
     )
     made.refresh("10s").time("now-1h", "now")
     for panel in (*liveness(), *_totals()):
         made.with_panel(panel.span(4).height(4))
     for drawn in (*_FLOW, *_WORK):
-        made.with_panel(_chart(drawn).span(12).height(8))
+        made.with_panel(drawn.panel().span(12).height(8))
+    made.with_row(dashboard.Row("Notifications"))
+    for panel in outcome():
+        made.with_panel(panel.span(6).height(4))
+    for drawn in _NOTIFICATIONS:
+        made.with_panel(drawn.panel().span(12).height(8))
     return made
 
 
@@ -186,10 +184,3 @@ def _totals() -> list[stat.Panel]:
             "Events older than the longest window plus an hour.",
         ),
     ]
-
-
-def _chart(drawn: Chart) -> timeseries.Panel:
-    panel = chart(drawn.title, drawn.description, drawn.unit)
-    for ref, (legend, expression) in zip("ABCD", drawn.lines.items(), strict=False):
-        panel.with_target(over_time(expression, ref, legend))
-    return panel
