@@ -15,6 +15,8 @@ ATHERIS_HAS_WHEELS := sys_platform == 'linux' and platform_machine == 'x86_64' a
 BYTEWAX_HAS_WHEELS := python_version < '3.13'
 # What the Python peers of the benchmark are pinned to, in an environment of their own.
 PEERS := tests/bench/apps/requirements
+# And what judges compose file, manifests and Dockerfile.
+CHECKERS := tests/deploy/checkers/requirements
 
 # A wheel folder of this machine's own must not decide what is locked or installed.
 unexport PIP_FIND_LINKS
@@ -52,6 +54,10 @@ lock: ## Pin the newest versions that pyproject.toml allows in requirements.lock
 		--output-file $(PEERS).txt $(PEERS).in
 	sed -i.bak -E "s/^(bytewax==[^ ]+)/\1 ; $(BYTEWAX_HAS_WHEELS)/" $(PEERS).txt
 	rm $(PEERS).txt.bak
+	CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade \
+		--allow-unsafe --generate-hashes --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file $(CHECKERS).txt $(CHECKERS).in
 
 audit: ## Ask PyPI's advisories about every locked package
 	$(PYTHON) -m venv --clear build/audit

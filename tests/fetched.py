@@ -6,6 +6,7 @@ import fcntl
 import functools
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 
 BUILD: Final = Path(__file__).parents[1] / "build"
 SECONDS: Final = 300.0
+INSTALL_SECONDS: Final = 600.0
 
 
 class UnavailableError(RuntimeError):
@@ -88,6 +90,37 @@ def debian(package: str, change: Callable[[Path], None] = lambda _: None) -> Pat
             change(parts / "unpacked")
             (parts / "unpacked").rename(folder)
             shutil.rmtree(parts)
+    return folder
+
+
+def environment(name: str, requirements: Path) -> Path:
+    """The `bin` of a Python environment with what is pinned there, by its hashes.
+
+    Raises:
+        UnavailableError: if it is not to be installed.
+    """
+    folder = BUILD / name
+    with making(folder, requirements) as is_needed:
+        if is_needed:
+            run(sys.executable, "-m", "venv", folder)
+            install = ("install", "--quiet", "--require-hashes", "--requirement", requirements)
+            run(folder / "bin" / "python", "-m", "pip", *install, seconds=INSTALL_SECONDS)
+    return folder / "bin"
+
+
+def modules(name: str, *sources: Path) -> Path:
+    """A folder with these, and with the Node modules that the package-lock.json among them pins.
+
+    Raises:
+        UnavailableError: if there is no Node, or they are not to be installed.
+    """
+    folder = BUILD / name
+    with making(folder, *sources) as is_needed:
+        if is_needed:
+            folder.mkdir()
+            for source in sources:
+                shutil.copy(source, folder)
+            run("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
     return folder
 
 

@@ -6,16 +6,13 @@ kpi-stream itself is installed on.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import ClassVar, Final
 
 from tests.bench.systems.base import ROOT, BenchError, Peer
-from tests.fetched import BUILD, UnavailableError, making, run
+from tests.fetched import BUILD, UnavailableError, environment, run
 
 REQUIREMENTS: Final = ROOT / "tests" / "bench" / "apps" / "requirements.txt"
 VENV: Final = BUILD / "bench-venv"
-INSTALL_SECONDS: Final = 600
 PYTHON: Final = VENV / "bin" / "python"
 
 
@@ -29,20 +26,11 @@ class PythonPeer(Peer):
     def prepare(cls) -> None:
         """Makes the environment, once."""
         try:
-            run(make_environment(), "-c", f"import {cls.package}")
+            environment(VENV.name, REQUIREMENTS)
+            run(PYTHON, "-c", f"import {cls.package}")
         except UnavailableError as error:
             raise BenchError(f"{cls.name} cannot be imported: {error}") from error
 
     def command(self) -> list[str]:
         """With the peers' Python."""
         return [str(PYTHON), "-m", f"tests.bench.apps.{self.package}"]
-
-
-def make_environment() -> Path:
-    """The environment's Python; installs what is pinned, once even where runs race."""
-    with making(VENV, REQUIREMENTS) as is_needed:
-        if is_needed:
-            run(sys.executable, "-m", "venv", VENV)
-            install = ("install", "--quiet", "--require-hashes", "--requirement", REQUIREMENTS)
-            run(PYTHON, "-m", "pip", *install, seconds=INSTALL_SECONDS)
-    return PYTHON
