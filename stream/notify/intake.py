@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from stream.notify.book import Book
 from stream.notify.memory import Change
 from stream.notify.rosters import Rosters
@@ -42,7 +44,7 @@ class Intake:
                 log.warning("%s is no alert: %s", place, error)
             else:
                 if self._is_to_be_told(transition, place):
-                    self._take_one(transition, book, change)
+                    self._take_one(self._with_team(transition), book, change)
         return change
 
     def _take_one(self, transition: Transition, book: Book, change: Change) -> None:
@@ -66,6 +68,12 @@ class Intake:
             self._strangers.add(transition.app)
             log.warning("%s is of app %s, whose own notifier tells it", place, transition.app)
         return False
+
+    def _with_team(self, transition: Transition) -> Transition:
+        """Of an agent whose events name no team, with the roster's."""
+        if transition.scope != "agent" or transition.team is not None:
+            return transition
+        return replace(transition, team=self._rosters.current.team(transition.id))
 
     def _lead(self, transition: Transition) -> str | None:
         """Who leads the one it is about: by the roster, else by the goals file."""

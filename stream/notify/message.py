@@ -118,7 +118,8 @@ class Wording:
 def who(fired: Transition, roster: Roster) -> str:
     """Whom it is about: the name where the roster has one, and the id in any case."""
     name = roster.name(fired.id) if fired.scope == "agent" else None
-    found = f"{fired.scope} {fired.id}" if name is None else f"{name} ({fired.id})"
+    known = name is not None and name != fired.id
+    found = f"{name} ({fired.id})" if known else f"{fired.scope} {fired.id}"
     return found if fired.team is None or fired.scope == "team" else f"{found}, team {fired.team}"
 
 

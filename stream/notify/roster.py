@@ -66,6 +66,11 @@ class Roster:
         entry = self._entries.get(agent)
         return None if entry is None else entry.name
 
+    def team(self, agent: str) -> str | None:
+        """An agent's team, if it is known."""
+        entry = self._entries.get(agent)
+        return None if entry is None else entry.team
+
     def lead(self, agent: str) -> str | None:
         """Who leads an agent, if it is known."""
         entry = self._entries.get(agent)

@@ -67,6 +67,21 @@ def test_each_lead_is_told_of_the_own_team(tmp_path: Path) -> None:
     assert subjects(rest)[0].startswith("1 missed: agent a-3: csat")
 
 
+def test_the_roster_says_whose_an_agent_is_where_events_do_not(tmp_path: Path) -> None:
+    """And only there: the team of the events goes before it."""
+    (tmp_path / "roster.yaml").write_text("agents: {a-1: {team: sales}, a-2: {team: sales}}\n")
+    sales, rest = Inmate(), Inmate()
+
+    async def run() -> None:
+        async with notifying([], tmp_path, {"sales": [sales], "*": [rest]}, **QUICK) as running:
+            running.say(record(name="a-1", team=None), record(name="a-2", team="billing"))
+            await until(lambda: bool(sales.letters and rest.letters), "both are told")
+
+    asyncio.run(run())
+    assert subjects(sales)[0].startswith("1 missed: agent a-1, team sales")
+    assert subjects(rest)[0].startswith("1 missed: agent a-2, team billing")
+
+
 def test_a_lead_out_of_reach_holds_up_nobody(tmp_path: Path) -> None:
     """While one address hangs, another's lead hears of the miss and of its end."""
     hangs, answers = Inmate(), Inmate()

@@ -89,8 +89,9 @@ def test_an_end_says_how_it_came_and_not_what_to_do() -> None:
     ],
 )
 def test_where_there_is_no_name_the_id_is_shown(fields: dict[str, Any], who: str) -> None:
-    """And only agents have names in the roster."""
+    """And only agents have names in the roster; one that is the id says nothing more."""
     assert text(notice(**fields), NOBODY).splitlines()[0] == who
+    assert text(notice(**fields), Roster({"a-17": Entry(name="a-17")})).splitlines()[0] == who
 
 
 def test_a_mean_has_no_bounds_and_a_newer_kpi_a_bare_number() -> None:
