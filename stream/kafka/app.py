@@ -146,8 +146,11 @@ class KpiApp(faust.App):
     async def _on_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
         """At every rebalance; aiokafka revokes all partitions, also those that stay.
 
-        The group waits for this, so a recovery still under way ends here.
+        The group waits for this, so a recovery still under way ends here. Faust stops the flow of
+        a worker that had partitions only. One that had none would fetch from those it is given
+        while it seeks, and what came before a seek would come again.
         """
+        self.consumer.stop_flow()
         self.tables.recovery.signal_recovery_start.clear()
         await self.ownership.abandon()
         await self.ownership.release()

@@ -37,11 +37,11 @@ class Fetcher:
         places = [TP(t, n) for t in self._broker.topology.consumed for n in sorted(numbers)]
         self.positions = {place: offsets.get(place, 0) for place in places}
 
-    async def fetch(self) -> dict[TP, list[Record]]:
-        """The next blocks, of random sizes, from some of the partitions."""
+    async def fetch(self, active: set[TP]) -> dict[TP, list[Record]]:
+        """The next blocks, of random sizes, from some of the active partitions."""
         network, rng = self._broker.network, self._broker.network.rng
         limit = rng.choice((1, 2, 5, 100))
-        found = await network.ask(lambda: self._read(limit))
+        found = await network.ask(lambda: self._read(limit, active))
         blocks: dict[TP, list[Record]] = {}
         for place, (asked, records, after) in found.items():
             if self.positions.get(place) != asked:
@@ -52,14 +52,14 @@ class Fetcher:
                 self._consumer.delivered[place] = records[-1].offset + 1
         return blocks
 
-    async def wait(self) -> None:
+    async def wait(self, active: set[TP]) -> None:
         """A long poll."""
-        if not self._read(1):
+        if not self._read(1, active):
             await self._broker.news()
 
     async def seek_to(self, place: TP, offset: int) -> None:
         """Moves the position; in a thread of its own, hence a moment later."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._broker.network.delay())
         if place not in self.positions:
             raise IllegalStateError(f"{place} is not assigned")
         self.positions[place] = offset
@@ -76,11 +76,11 @@ class Fetcher:
         found: int | None = await self._broker.network.ask(lambda: offsets.get(place))
         return found
 
-    def _read(self, limit: int) -> dict[TP, tuple[int, list[Record], int]]:
+    def _read(self, limit: int, active: set[TP]) -> dict[TP, tuple[int, list[Record], int]]:
         return {
             place: (position, *self._broker.log(place).read(position, limit))
             for place, position in self.positions.items()
-            if self._broker.log(place).stable > position
+            if place in active and self._broker.log(place).stable > position
         }
 
 
@@ -98,12 +98,18 @@ class SimConsumer:
         self._thread = Fetcher(broker, self)
         self._broker = broker
         self._flows = asyncio.Event()
+        self._active: set[TP] = set()
         self._buffered_partitions: set[TP] = set()
         self._read_offset: dict[TP, int | None] = {}
 
     def assign(self, numbers: set[int]) -> None:
-        """Takes a new assignment."""
+        """Takes a new assignment, paused, as Faust does."""
         self._thread.assign(numbers)
+        self._active.clear()
+
+    def resume_partitions(self) -> None:
+        """Lets all that is assigned be fetched, where it flows."""
+        self._active.update(self._thread.positions)
 
     def stop_flow(self) -> None:
         """At a revocation."""
@@ -167,13 +173,16 @@ class SimConsumer:
         return found
 
     async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
-        """Faust's: waits for the flow, then fetches from what was active before."""
+        """Faust's: waits for the flow, then fetches from what is active, if anything is."""
         del timeout
         await self._flows.wait()
-        active = set(self._thread.positions)
-        records = await self._thread.fetch()
+        active = self._active
+        if not active:
+            await asyncio.sleep(self._broker.network.delay())  # Faust: a second; so more is seen
+            return {}, active
+        records = await self._thread.fetch(active)
         if not records:
-            await self._thread.wait()
+            await self._thread.wait(active)
         elif self._broker.network.hits(0.3):
             await asyncio.sleep(self._broker.network.delay())
         return records, active

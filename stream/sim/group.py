@@ -111,6 +111,7 @@ class Group:
         self._trace.count("rebalances")
         names = sorted(self.members)
         numbers = list(range(self._partitions))
+        self._network.rng.shuffle(names)  # so that who has nothing changes
         self._network.rng.shuffle(numbers)
         self.assigned = {name: set() for name in names}
         for place, number in enumerate(numbers):

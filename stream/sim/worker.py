@@ -101,7 +101,8 @@ class Worker:
             beat = partial(group.heartbeat, self._member, given.generation)
             while await network.ask(beat):
                 await asyncio.sleep(HEARTBEAT_S)
-            self.consumer.stop_flow()
+            if self._numbers:  # Faust leaves it flowing where nothing was assigned
+                self.consumer.stop_flow()
             while not self._blocks.empty():  # FlowControlQueue.clear
                 self._blocks.get_nowait()
             await _PRODUCTION._on_revoked(self, self, set())
@@ -115,6 +116,7 @@ class Worker:
             generation = self.consumer_generation_id
             restored = await _PRODUCTION.restore(self, self._numbers)
             if restored and not signal.is_set() and generation == self.consumer_generation_id:
+                self.consumer.resume_partitions()
                 await self.consumer.perform_seek()
                 self.consumer.resume_flow()
                 self._broker.trace.note(f"{self.process.name} is ready: {sorted(self._numbers)}")

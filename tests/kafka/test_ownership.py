@@ -228,7 +228,7 @@ def test_a_rebalance_ends_the_recovery_before_it(monkeypatch: pytest.MonkeyPatch
 
     async def scenario() -> tuple[bool, dict[tuple[str, int], Owned]]:
         app = KpiApp(partition.stage(partitions=2).site)
-        app._consumer = SimpleNamespace()
+        app._consumer = SimpleNamespace(stop_flow=lambda: None)
         monkeypatch.setattr(app, "_delivery", lambda *_: SlowDelivery())
         app.tables.recovery.signal_recovery_start.set()
         restoring = asyncio.create_task(app.restore({0, 1}))

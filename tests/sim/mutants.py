@@ -22,6 +22,7 @@ from stream.core.rollup import Part, Rollup
 from stream.core.rows import RowStore, StoredRows
 from stream.core.verdicts import Verdicts
 from stream.kafka import rowlane, transactions
+from stream.kafka.app import KpiApp
 from stream.kafka.blocks import BlockConsumer
 from stream.kafka.delivery import Flush, Outgoing, send_batches
 from stream.kafka.intake import Intake
@@ -214,6 +215,18 @@ def dropped_block_not_read_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BlockConsumer, "_go_on_from", go_on)
 
 
+def flow_goes_on_where_nothing_was_assigned(patch: pytest.MonkeyPatch) -> None:
+    """A worker without partitions that is given some fetches while it seeks, as Faust lets it."""
+    original: Any = KpiApp._on_revoked
+
+    async def revoked(self: Any, *places: Any) -> None:
+        with pytest.MonkeyPatch.context() as flowing:
+            flowing.setattr(self.consumer, "stop_flow", lambda: None)
+            await original(self, *places)
+
+    patch.setattr(KpiApp, "_on_revoked", revoked)
+
+
 def checkpoint_lacks_the_last_offset(patch: pytest.MonkeyPatch) -> None:
     """The checkpoint is of before the last record."""
     original = PartitionStage._checkpoint
@@ -341,6 +354,7 @@ MUTANTS: Final[tuple[Plant, ...]] = (
     recovered_before_fencing,
     fetched_taken_for_applied,
     dropped_block_not_read_again,
+    flow_goes_on_where_nothing_was_assigned,
     checkpoint_lacks_the_last_offset,
     evicted_rows_stay_stored,
     now_goes_back,
