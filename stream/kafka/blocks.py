@@ -23,7 +23,7 @@ from stream.config import Settings
 from stream.kafka.clients import lasting_producer
 from stream.kafka.connection import connection_options
 from stream.kafka.headers import accept_any_header_name
-from stream.kafka.records import Record, make_records_lean
+from stream.kafka.records import make_records_lean
 
 SERVICE_LOG = logging.getLogger("faust.service")
 
@@ -75,12 +75,12 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
     async def _seek_now(self, tp: TP, offset: int) -> None:
         self._ensure_consumer().seek(TopicPartition(*tp), offset)
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[Record]]:
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[Any]]:
         """Notes how far was fetched, in the same step that moves the position.
 
         So nobody sees a position beyond records that are still on their way to us.
         """
-        records: dict[TP, list[Record]] = await super()._fetch_records(*args, **kwargs)
+        records: dict[TP, list[Any]] = await super()._fetch_records(*args, **kwargs)
         for tp, block in records.items():
             if block:
                 self.consumer.delivered[tp] = block[-1].offset + 1
@@ -139,7 +139,7 @@ class BlockConsumer(driver.Consumer):
                     self._read_offset[tp] = offset or None
                     self.delivered[tp] = offset
 
-    def _to_block(self, tp: TP, block: list[Record]) -> Message:
+    def _to_block(self, tp: TP, block: list[Any]) -> Message:
         last = block[-1]
         return ConsumerMessage(
             topic=tp.topic,

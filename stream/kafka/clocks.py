@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ class Clock(msgspec.Struct):
     settle: bool = False
 
 
+_KEY: Final = attrgetter("key")
 _DECODER: Final = msgspec.json.Decoder(Clock)
 
 
@@ -52,7 +54,6 @@ class Clocks:
 
 def clocks_in(block: Sequence[Any]) -> list[int]:
     """The positions of the clocks among consumed records."""
-    keys = [record.key for record in block]
-    if CLOCK_KEY not in keys:
+    if CLOCK_KEY not in map(_KEY, block):
         return []
-    return [position for position, key in enumerate(keys) if key == CLOCK_KEY]
+    return [position for position, record in enumerate(block) if record.key == CLOCK_KEY]

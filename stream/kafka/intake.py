@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from faust.types import TP
@@ -28,6 +29,7 @@ KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
 PENDING_BYTES_MAX: Final = 64 * 1024 * 1024
 _PLACES_CACHED_MAX: Final = 200_000
+_AGENT: Final = attrgetter("agent_id")
 _EVENTS: Final = {Interaction, Survey}
 
 
@@ -71,14 +73,14 @@ class Intake:
             if ours:
                 yield kind, [event for event, _ in ours], [record for _, record in ours]  # type: ignore[misc]
 
-    def refuse(self, record: Any, reason: str, detail: str) -> None:
+    def refuse(self, topic: str, record: Any, reason: str, detail: str) -> None:
         """Has a record written to the dead letters; one that is late only where that is asked."""
         telemetry = self._site.telemetry
         telemetry.refused.labels(reason=reason).inc()
         if reason == LATE and not self._site.settings.late_to_dead_letters:
             return
         telemetry.dead_letters.labels(reason=reason).inc()
-        origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+        origin = Origin(topic, self._number, record.offset, record.timestamp)
         headers = dead_letter_headers(reason, detail, origin)
         self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
         self._pending_bytes += len(record.value or b"")
@@ -115,18 +117,20 @@ class Intake:
             return False
         if topic == self._site.topology.agent_facts:
             return True
-        keys = [event.agent_id or routing_key(event) for event in found]  # type: ignore[union-attr, arg-type]
-        places = list(map(self._places.get, keys))
+        keys = list(map(_AGENT, found))
+        if None in keys:
+            keys = list(map(routing_key, found))  # type: ignore[arg-type]
+        places = set(map(self._places.get, keys))
         if None in places:
-            places = list(map(self._place, keys))
-        return places.count(self._number) == len(places)
+            places = set(map(self._place, keys))
+        return places == {self._number}
 
     def _is_ours(
         self, topic: str, kind: Kind, event: Event | Refusal | Ignored, record: Any
     ) -> bool:
         """Whether it is to be counted here. What is not is seen to."""
         if isinstance(event, Refusal):
-            self.refuse(record, event.reason, event.detail)
+            self.refuse(topic, record, event.reason, event.detail)
             return False
         if isinstance(event, Ignored):
             self._site.telemetry.ignored.labels(reason=event.reason).inc()

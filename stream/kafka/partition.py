@@ -7,6 +7,7 @@ into bytes, so that the next block may change the state while the flush is on it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Any
 
 from stream.core.engine import Engine
@@ -132,7 +133,7 @@ class PartitionStage:
             engine.tick(now_ms)
         flush = self._outputs.begin()
         changed, evicted = engine.take_rows()
-        rows = [Outgoing(*record) for record in self._encoder.encode(changed)]
+        rows = list(starmap(Outgoing, self._encoder.encode(changed)))
         rows += [Outgoing(encode_row_key(key), None) for key in evicted]
         states = self._outputs.write_alerts(flush, engine)
         wrote = self._freeze_readings(flush)
@@ -149,7 +150,7 @@ class PartitionStage:
             unattributed = self.engine.unattributed
             applied = self.engine.apply(events)
             for position, reason in applied.refused:
-                self._intake.refuse(records[position], reason, f"event time is too {reason}")
+                self._intake.refuse(topic, records[position], reason, f"event time is too {reason}")
             telemetry.events.labels(kind=kind).inc(applied.applied)
             telemetry.duplicates.labels(kind=kind).inc(applied.duplicates)
             if kind == "survey":
@@ -163,7 +164,7 @@ class PartitionStage:
         try:
             clock = self.clocks.take(topic, record.value)
         except ValueError as error:
-            self._intake.refuse(record, "invalid", str(error))
+            self._intake.refuse(topic, record, "invalid", str(error))
             return
         if clock is not None:
             self.engine.tick(clock.now)
