@@ -12,6 +12,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Narrow = npt.NDArray[np.int32]
 Digests = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
 
 def grown(array: npt.NDArray[Any], capacity: int, axis: int = 0) -> npt.NDArray[Any]:

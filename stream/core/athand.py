@@ -7,7 +7,7 @@ kept, and others are made anew from the rows when an event asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -54,10 +54,10 @@ class AtHand:
         self._used.append(minute)
         return kept.minute
 
-    def note_open(self, minute: int, dims: int, row: int) -> None:
-        """A row was opened: from now on the open one of its combination."""
+    def note_open(self, minute: int, dims: Sequence[int], rows: Sequence[int]) -> None:
+        """Rows were opened: from now on the open ones of their combinations."""
         if minute in self._kept:
-            self._kept[minute].minute.open_rows[dims] = row
+            self._kept[minute].minute.open_rows.update(zip(dims, rows, strict=True))
 
     def drop(self, minute: int) -> None:
         """Lets a minute go: its rows have changed otherwise."""

@@ -7,20 +7,19 @@ from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from stream.core.arrays import Ints
+from stream.core.arrays import Flags, Ints
 from stream.core.events import Interaction, Kind, Survey
 from stream.core.measures import COLUMN, COLUMNS, SERVICE, Thresholds
 
-Flags = npt.NDArray[np.bool_]
 Column = Sequence[Any]
 
 # Those that were offered to agents have the lower numbers.
 _OFFERED: Final = ("handled", "abandoned", "callback", "voicemail", "overflowed")
 _OUTCOMES: Final = {name: n for n, name in enumerate((*_OFFERED, "no_answer", "other"))}
-_INBOUND: Final = ("inbound", None)
-_FIRST: Final = (1, None)
+_INBOUND: Final = frozenset(["inbound", None])
+_FIRST: Final = frozenset([1, None])
+_BY_AGENT: Final = frozenset(["agent"])
 _SATISFIED_MIN: Final = 4  # the top two of five boxes
 _PROMOTER_MIN: Final = 9
 _DETRACTOR_MAX: Final = 6
@@ -36,17 +35,17 @@ def of_contacts(contacts: Sequence[Interaction], thresholds: Thresholds) -> Ints
     outcomes, direction, leg, queue, resolved, transferred, wait, *work = _columns(
         _CONTACT, contacts
     )
-    outcome = np.array(list(map(_OUTCOMES.__getitem__, outcomes)))
+    outcome = np.fromiter(map(_OUTCOMES.__getitem__, outcomes), np.int64, len(outcomes))
     is_handled = outcome == _OUTCOMES["handled"]
-    is_offered = np.array([way in _INBOUND for way in direction]) & (outcome < len(_OFFERED))
-    is_first = np.array([number in _FIRST for number in leg])
+    is_offered = _among(_INBOUND, direction) & (outcome < len(_OFFERED))
+    is_first = _among(_FIRST, leg)
     has_resolved, is_resolved = _known(resolved)
     service = _service(outcome, wait, queue, thresholds)
     return _made(
         len(contacts),
         {
             **_work(is_handled, *work),
-            "transferred_by_agent": is_handled & np.array([by == "agent" for by in transferred]),
+            "transferred_by_agent": is_handled & _among(_BY_AGENT, transferred),
             "resolved_known": has_resolved,
             "resolved": is_resolved,
             **{f"{name}:leg": service[name] * is_offered for name in SERVICE},
@@ -129,6 +128,14 @@ def _limits(queue: Column, thresholds: Thresholds) -> tuple[Ints, Ints]:
 
 def _columns(fields: attrgetter[Any], events: Sequence[Any]) -> list[Column]:
     return list(zip(*map(fields, events), strict=True))
+
+
+def _among(values: frozenset[Any], column: Column) -> Flags:
+    """Where there is one of these values; mostly that is everywhere, or nowhere."""
+    found = set(column)
+    if found <= values or found.isdisjoint(values):
+        return np.full(len(column), found <= values)
+    return np.fromiter(map(values.__contains__, column), np.bool_, len(column))
 
 
 def _known(column: Column) -> tuple[Flags, Ints]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream.core.arrays import Digests, Ints, unique
+from stream.core.arrays import Digests, Ints, run_bounds, unique
 from stream.core.board import Board
 from stream.core.columns import contributions_of, digests_of, dims_of, times_of
 from stream.core.dims import Dims, lasting
@@ -64,6 +64,8 @@ class Engine(Board[Dims]):
         Whether an event is a repeat is asked before whether it is late: a repeat of an accepted
         event is one, however old.
         """
+        if not events:
+            return Applied(0, 0, [])
         at_ms, digests = times_of(events), digests_of(events)
         minutes = at_ms // MINUTE_MS
         accepted, refused = self._admit(at_ms, minutes, digests)
@@ -117,10 +119,12 @@ class Engine(Board[Dims]):
         self, at_ms: Ints, minutes: Ints, digests: Digests
     ) -> tuple[list[int], list[tuple[int, str]]]:
         """The positions of the events that count, and those that are refused, with the reason."""
-        accepted: list[int] = []
-        refused: list[tuple[int, str]] = []
         low, high = self._accepted_span()
         outside = (minutes < low) | (at_ms > high)
+        if not outside.any() and self._are_all_new(minutes, digests):
+            return list(range(len(minutes))), []
+        accepted: list[int] = []
+        refused: list[tuple[int, str]] = []
         seen_in: dict[int, set[int]] = {}
         columns = zip(minutes.tolist(), digests.tolist(), outside.tolist(), strict=True)
         for position, (minute, digest, is_outside) in enumerate(columns):
@@ -135,6 +139,20 @@ class Engine(Board[Dims]):
                 seen.add(digest)
                 accepted.append(position)
         return accepted, refused
+
+    def _are_all_new(self, minutes: Ints, digests: Digests) -> bool:
+        """Whether none of these is a repeat; they have then been seen. Minute by minute: faster."""
+        order = np.argsort(minutes, kind="stable")
+        ordered, ids = minutes[order], digests[order].tolist()
+        found = []
+        for start, end in run_bounds(ordered):
+            seen, new = self.rows.ids_in(int(ordered[start])), set(ids[start:end])
+            if len(new) < end - start or not seen.isdisjoint(new):
+                return False
+            found.append((seen, new))
+        for seen, new in found:
+            seen.update(new)
+        return True
 
     def _add(self, events: Sequence[Event], at_ms: Ints, minutes: Ints, digests: Digests) -> None:
         """Adds what a block contributes to rows and sums, all at once."""

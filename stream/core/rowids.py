@@ -5,13 +5,13 @@ Most rows have one, which has its place in an array; what a row absorbs later st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.core.arrays import Digests, Ints, grown
+from stream.core.arrays import Digests, Flags, Ints, grown
 
 ID_BYTES: Final = 8
 
@@ -45,6 +45,16 @@ class RowIds:
                 rows.tolist(), self.held[rows].tolist(), starts, strict=True
             )
         ]
+
+    def first(self, rows: Ints) -> tuple[Digests, Flags]:
+        """The first id of each row, and which rows have one."""
+        return self._first[rows], self.held[rows] > 0
+
+    def later(self, rows: Ints) -> Iterator[tuple[int, bytes]]:
+        """The positions of those rows that have more ids than one, and these others."""
+        more = np.flatnonzero(self.held[rows] > 1)
+        for position, row in zip(more.tolist(), rows[more].tolist(), strict=True):
+            yield position, self._later[row]
 
     def note(self, rows: Ints, starts: Ints, sizes: Ints, ids: Digests) -> None:
         """Adds to each of `rows` its run of `ids`, which begins at its start."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,10 +25,12 @@ from stream.core.arrays import Digests, Ints, Narrow, grown, roomy, run_bounds, 
 from stream.core.athand import AtHand, Minute
 from stream.core.measures import COLUMNS
 from stream.core.numbers import Numbers
+from stream.core.places import Places
 from stream.core.rowids import RowIds
 
 SEGMENT_IDS_MAX: Final = 4_096
 UNPLACED: Final = -1
+_UNKNOWN: Final = -1
 _FIRST_CAPACITY: Final = 1_024
 _MINUTE_BITS: Final = 32
 _DIMS_MASK: Final = (1 << _MINUTE_BITS) - 1
@@ -94,15 +97,15 @@ class RowStore(Generic[D]):
     """Rows by minute and dimensions: `Dims` where they hold events."""
 
     def __init__(self) -> None:
-        """An empty store."""
+        """An empty store. `row_ids`: what its rows have absorbed."""
         self.panes: dict[int, Pane] = {}
         self.dims_index: Narrow = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
         self.minute: Narrow = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
         self.segment: npt.NDArray[np.uint16] = np.zeros(_FIRST_CAPACITY, dtype=np.uint16)
         self.latest_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._measures: npt.NDArray[Any] = np.zeros((_FIRST_CAPACITY, COLUMNS), dtype=np.int32)
-        self._ids = RowIds(_FIRST_CAPACITY)
-        self._free_rows: array[int] = array("i")
+        self.row_ids = RowIds(_FIRST_CAPACITY)
+        self._places = Places()
         self._at_hand = AtHand(self._minute_of)
         self._numbers: Numbers[D] = Numbers()
         self._rows_of_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
@@ -111,20 +114,21 @@ class RowStore(Generic[D]):
 
     def __len__(self) -> int:
         """How many rows there are."""
-        return len(self._ids) - len(self._free_rows)
+        return len(self._places)
 
     def numbers(self, dims: Sequence[D], lasting: Callable[[D], D] = lambda dims: dims) -> Ints:
         """The numbers of combinations of dimensions, to be given to rows at once.
 
         `lasting` is what is kept of a new one.
         """
-        found = list(map(self._numbers.of.get, dims))
-        if None in found:
-            known = zip(dims, found, strict=True)
-            for new in dict.fromkeys([of for of, number in known if number is None]):
-                self._introduce(lasting(new))
-            found = list(map(self._numbers.of.get, dims))
-        return np.array(found, dtype=np.int64)
+        numbers = self._numbers.of
+        found = np.array(list(map(numbers.get, dims, repeat(_UNKNOWN))), dtype=np.int64)
+        if (unknown := np.flatnonzero(found == _UNKNOWN)).size:
+            new = [dims[position] for position in unknown.tolist()]
+            for of in dict.fromkeys(new):
+                self._introduce(lasting(of))
+            found[unknown] = list(map(numbers.__getitem__, new))
+        return found
 
     def take_new_dims(self) -> list[int]:
         """The numbers given since the last call."""
@@ -147,9 +151,9 @@ class RowStore(Generic[D]):
         starts = runs(ordered)
         rows = self.rows_of(ordered[starts] >> _MINUTE_BITS, ordered[starts] & _DIMS_MASK)
         sizes = np.diff(starts, append=len(ordered))
-        if (self._ids.held[rows] + sizes > SEGMENT_IDS_MAX).any():
+        if (self.row_ids.held[rows] + sizes > SEGMENT_IDS_MAX).any():
             rows, starts, sizes = self._spread(rows, starts, sizes)
-        self._ids.note(rows, starts, sizes, ids[order])
+        self.row_ids.note(rows, starts, sizes, ids[order])
         latest = np.maximum.reduceat(at_ms[order], starts)
         self.latest_ms[rows] = np.maximum(self.latest_ms[rows], latest)
         return Absorbed(rows, order, starts)
@@ -159,19 +163,15 @@ class RowStore(Generic[D]):
 
         Each pair at most once, those of a minute side by side.
         """
-        rows: list[int | None] = []
+        found: list[int] = []
+        asked = dims.tolist()
         for start, end in run_bounds(minutes):
-            minute, of_minute = int(minutes[start]), dims[start:end]
-            open_rows = self._at_hand.get(minute).open_rows
-            found = list(map(open_rows.get, of_minute.tolist()))
-            if None in found:
-                new = np.array([row is None for row in found])
-                opened = self._open(minute, of_minute[new])
-                open_rows.update(zip(of_minute[new].tolist(), opened, strict=True))
-                left = iter(opened)
-                found = [next(left) if row is None else row for row in found]
-            rows += found
-        return np.array(rows, dtype=np.int64)
+            open_rows = self._at_hand.get(int(minutes[start])).open_rows
+            found += map(open_rows.get, asked[start:end], repeat(_UNKNOWN))
+        rows = np.array(found, dtype=np.int64)
+        if (new := np.flatnonzero(rows == _UNKNOWN)).size:
+            rows[new] = self._open(minutes[new], dims[new])
+        return rows
 
     def load(self, stored: StoredRows[D]) -> Ints:
         """Takes in rows as they were stored, each once."""
@@ -180,14 +180,13 @@ class RowStore(Generic[D]):
         dims = self.numbers(stored.dims)[stored.dims_at]
         order = np.argsort(stored.minute, kind="stable")
         minutes, rows = stored.minute[order], np.empty(len(order), dtype=np.int64)
-        for start, end in run_bounds(minutes):
-            minute, part = int(minutes[start]), order[start:end]
-            rows[part] = self._open(minute, dims[part])
-            self._at_hand.drop(minute)
+        rows[order] = self._open(minutes, dims[order])
+        for minute in np.unique(minutes).tolist():
+            self._at_hand.drop(minute)  # of several segments, the last is open
         self.segment[rows] = stored.segment
         self.latest_ms[rows] = stored.latest_ms
         self.put(rows, stored.measures)
-        self._ids.load(rows, stored.ids)
+        self.row_ids.load(rows, stored.ids)
         return rows
 
     def measures(self, rows: Ints, columns: slice = slice(None)) -> Ints:
@@ -207,7 +206,7 @@ class RowStore(Generic[D]):
 
     def ids(self, rows: Ints) -> list[bytes]:
         """The ids that each row has absorbed."""
-        return self._ids.of(rows)
+        return self.row_ids.of(rows)
 
     def key(self, row: int) -> RowKey[D]:
         """What identifies `row`."""
@@ -227,8 +226,8 @@ class RowStore(Generic[D]):
         self._rows_of_dims[of_dims] -= counts
         for emptied in (self._measures, self.latest_ms, self.segment):
             emptied[rows] = 0
-        self._ids.clear(rows)
-        self._free_rows += gone
+        self.row_ids.clear(rows)
+        self._places.give_back(gone)
         return Evicted(rows, keys, of_dims[self._rows_of_dims[of_dims] == 0].tolist())
 
     def release_dims(self, index: int) -> None:
@@ -252,32 +251,36 @@ class RowStore(Generic[D]):
         opened = zip(self.dims_index[rows].tolist(), rows.tolist(), strict=True)
         return Minute(dict(opened), set(ids.tolist()))
 
-    def _open(self, minute: int, dims: Ints) -> list[int]:
-        """New rows of a minute, one for each of `dims`."""
-        rows = [self._free_rows.pop() for _ in range(min(len(dims), len(self._free_rows)))]
-        rows += self._extend(len(dims) - len(rows))
+    def _open(self, minutes: Ints, dims: Ints) -> Ints:
+        """New rows of these minutes and dimensions; those of a minute stand side by side."""
+        rows = self._places.take(len(dims))
+        self._make_room()
         self.dims_index[rows] = dims
-        self.minute[rows] = minute
+        self.minute[rows] = minutes
         np.add.at(self._rows_of_dims, dims, 1)
-        self.panes.setdefault(minute, Pane(minute)).rows.extend(rows)
+        narrow, numbers = rows.astype(np.intc), dims.tolist()
+        opened = rows.tolist()
+        for start, end in run_bounds(minutes):
+            minute = int(minutes[start])
+            self.panes.setdefault(minute, Pane(minute)).rows.frombytes(narrow[start:end].tobytes())
+            self._at_hand.note_open(minute, numbers[start:end], opened[start:end])
         return rows
 
-    def _extend(self, wanted: int) -> range:
-        """Places that no row has had yet."""
-        begin, capacity = len(self._ids), len(self.minute)
-        if begin + wanted > capacity:
-            capacity = max(2 * capacity, begin + wanted)
+    def _make_room(self) -> None:
+        """Has all arrays reach as far as the places that were given."""
+        end, capacity = self._places.end, len(self.minute)
+        if end > capacity:
+            capacity = max(2 * capacity, end)
             for name in _BY_ROW:
                 setattr(self, name, grown(getattr(self, name), capacity))
-        self._ids.extend(wanted, capacity)
-        return range(begin, begin + wanted)
+        self.row_ids.extend(end - len(self.row_ids), capacity)
 
     def _spread(self, rows: Ints, starts: Ints, sizes: Ints) -> tuple[Ints, Ints, Ints]:
         """Goes on in new segments where a row is full: its run is cut where that happens."""
         found: list[tuple[int, int, int]] = []
         for first, begin, size in np.stack([rows, starts, sizes], axis=1).tolist():
             row, start, left = first, begin, size
-            while left > (room := SEGMENT_IDS_MAX - int(self._ids.held[row])):
+            while left > (room := SEGMENT_IDS_MAX - int(self.row_ids.held[row])):
                 if room:
                     found.append((row, start, room))
                 row, start, left = self._next_segment(row), start + room, left - room
@@ -286,8 +289,7 @@ class RowStore(Generic[D]):
         return spread[:, 0], spread[:, 1], spread[:, 2]
 
     def _next_segment(self, row: int) -> int:
-        minute, dims = int(self.minute[row]), self.dims_index[[row]].astype(np.int64)
-        (opened,) = self._open(minute, dims)
+        place = (column[[row]].astype(np.int64) for column in (self.minute, self.dims_index))
+        opened = int(self._open(*place)[0])
         self.segment[opened] = self.segment[row] + 1
-        self._at_hand.note_open(minute, int(dims[0]), opened)
         return opened

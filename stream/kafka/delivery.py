@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
@@ -25,7 +26,7 @@ class RebalancedError(DeliveryError):
     """The group moved on before the offsets were committed: another worker reads the tail."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, gc=False, frozen=True):
     """One record to be written; without a time, it is of the time at which it is written."""
 
     key: bytes | None
@@ -130,13 +131,21 @@ async def send_batches(
     """
     futures: list[asyncio.Future[Any]] = []
     batch = producer.create_batch()
-    for key, value, headers, timestamp_ms in records:
-        if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+    for record in records:
+        if not _fits(batch, record):
             futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
             batch = producer.create_batch()
-            if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
-                message = f"a record of {len(value or b'')} bytes does not fit in a batch"
+            if not _fits(batch, record):
+                message = f"a record of {len(record.value or b'')} bytes does not fit in a batch"
                 raise DeliveryError(message)
     if batch.record_count():
         futures.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
     return futures
+
+
+def _fits(batch: Any, record: Outgoing) -> bool:
+    """Whether a record still went into a batch."""
+    at, headers = record.timestamp_ms, record.headers
+    return (
+        batch.append(timestamp=at, key=record.key, value=record.value, headers=headers) is not None
+    )

@@ -51,7 +51,8 @@ class RowEncoder:
         """`layout` has the measure ids of the store's columns."""
         self._store = store
         self._header = FORMAT | fingerprint(layout) << 32
-        self._texts: list[tuple[Dims | None, bytes]] = []
+        self._told: list[Dims | None] = []
+        self._texts: list[bytes] = []
 
     def encode(self, rows: Ints) -> list[tuple[bytes, bytes]]:
         """The changelog records of these rows, as they are now."""
@@ -64,23 +65,29 @@ class RowEncoder:
         )
         raw = heads.tobytes()
         texts = self._texts_of(store.dims_index[rows].tolist())
-        values = pack(self._header, store.latest_ms[rows], store.measures(rows))
-        return [
-            (raw[at : at + _HEAD_BYTES] + text, value + ids)
-            for at, text, value, ids in zip(
-                range(0, len(raw), _HEAD_BYTES), texts, values, store.ids(rows), strict=True
-            )
-        ]
+        starts = range(0, len(raw), _HEAD_BYTES)
+        keys = [raw[at : at + _HEAD_BYTES] + text for at, text in zip(starts, texts, strict=True)]
+        return list(zip(keys, self._values_of(rows), strict=True))
+
+    def _values_of(self, rows: Ints) -> list[bytes]:
+        store = self._store
+        values = pack(
+            self._header, store.latest_ms[rows], store.measures(rows), store.row_ids.first(rows)
+        )
+        for position, later in store.row_ids.later(rows):
+            values[position] += later
+        return values
 
     def _texts_of(self, indices: Sequence[int]) -> list[bytes]:
         """Dimensions as JSON, each made once; a number may have been given to others since."""
-        dims, texts = self._store.dims, self._texts
-        texts += [(None, b"")] * (len(dims) - len(texts))
-        for index in indices:
-            if texts[index][0] is not dims[index]:
-                # A copy: what orjson returns keeps the room that it was written in, 4 KB.
-                texts[index] = dims[index], bytes(memoryview(_text(dims[index])))
-        return [texts[index][1] for index in indices]
+        dims, told, texts = self._store.dims, self._told, self._texts
+        told += [None] * (len(dims) - len(told))
+        texts += [b""] * (len(dims) - len(texts))
+        for index in [index for index in indices if told[index] is not dims[index]]:
+            told[index] = dims[index]
+            # A copy: what orjson returns keeps the room that it was written in, 4 KB.
+            texts[index] = bytes(memoryview(_text(dims[index])))
+        return list(map(texts.__getitem__, indices))
 
 
 class RowDecoder:

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from stream.core.arrays import Ints
+from stream.core.arrays import Digests, Flags, Ints
 from stream.core.measures import COLUMNS
 
 WORD: Final = 8
 _HEAD_WORDS: Final = 3
 _BITS_MAX: Final = 64
+_BITS_PER_BYTE: Final = 8
 _BITS: Final = np.left_shift(np.uint64(1), np.arange(_BITS_MAX, dtype=np.uint64))
 
 
@@ -28,20 +30,34 @@ class Unpacked(NamedTuple):
     ends: list[int]
 
 
-def pack(first: int, second: Ints | int, measures: Ints) -> list[bytes]:
-    """One value for every row of `measures`."""
-    filled = measures != 0
-    head = np.empty((len(measures), _HEAD_WORDS), dtype="<u8")
-    head[:, 0] = first
-    head[:, 1] = second
-    head[:, 2] = (filled * _BITS[: filled.shape[1]]).sum(axis=1, dtype=np.uint64)
-    heads, values = head.tobytes(), measures[filled].astype("<i8").tobytes()
-    ends = (np.cumsum(filled.sum(axis=1)) * WORD).tolist()
-    starts, step = [0, *ends][: len(ends)], _HEAD_WORDS * WORD
-    return [
-        heads[at : at + step] + values[start:end]
-        for at, start, end in zip(range(0, len(heads), step), starts, ends, strict=True)
-    ]
+def pack(
+    first: int,
+    second: Ints | int,
+    measures: Ints,
+    last: tuple[Digests, Flags] | None = None,
+) -> list[bytes]:
+    """One value for every row of `measures`. `last`: words to end with, and which rows do so."""
+    rows, columns = measures.shape
+    words = np.empty((rows, _HEAD_WORDS + columns + 1), dtype="<u8")
+    is_kept = np.ones(words.shape, dtype=bool)
+    filled = is_kept[:, _HEAD_WORDS:-1]
+    filled[:] = measures != 0
+    words[:, -1], is_kept[:, -1] = (0, False) if last is None else last
+    words[:, 0], words[:, 1], words[:, 2] = first, second, _as_bits(filled)
+    words[:, _HEAD_WORDS:-1] = measures
+    # By their places: numpy takes four times as long to pick by flags.
+    raw = words.ravel()[np.flatnonzero(is_kept)].tobytes()
+    ends = (np.cumsum(is_kept.sum(axis=1)) * WORD).tolist()
+    return [raw[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _as_bits(filled: Flags) -> npt.NDArray[np.uint64]:
+    """A bit for each column, the lowest for the first."""
+    packed = np.packbits(filled, axis=1, bitorder="little")
+    room = np.zeros((len(filled), _BITS_MAX // _BITS_PER_BYTE), dtype=np.uint8)
+    room[:, : packed.shape[1]] = packed
+    bits: npt.NDArray[np.uint64] = room.view("<u8")[:, 0]
+    return bits
 
 
 def unpack(values: Sequence[bytes], columns: int = COLUMNS) -> Unpacked:

@@ -232,7 +232,7 @@ def test_places_do_not_grow_while_minutes_come_and_go() -> None:
             absorb(store, f"e{step}-{number}", dims(f"a{step}-{number}"), at=M + step)
         for orphan in store.evict([M + step]).orphans:
             store.release_dims(orphan)
-    assert len(store._ids) == len(store.dims) == 10
+    assert len(store.row_ids) == len(store.dims) == 10
 
 
 def test_rows_keep_their_values_while_the_store_grows() -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
+import msgspec
 import numpy as np
 import pytest
 from faust.types import TP
@@ -84,7 +85,7 @@ class LiveRows(dict[TP, list[Outgoing]]):
         if row is None or record.value is None:
             return record
         later = self._ids(row)[self._lengths[record.key or b""] :]
-        return record._replace(value=record.value + later)
+        return msgspec.structs.replace(record, value=record.value + later)
 
     def _ids(self, row: int) -> bytes:
         return self._store.ids(np.array([row]))[0]
