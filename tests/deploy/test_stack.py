@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
 import http.server
-import json
 import os
 import re
 import shlex
 import shutil
-import string
 import subprocess
 import sys
 import threading
@@ -20,7 +17,6 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
-from dotenv import dotenv_values
 
 from stream import __version__
 from stream.cli import main
@@ -29,14 +25,29 @@ from stream.kafka.topicconfig import COMPACTED, wanted_configs
 from stream.supervisor import REFUSED
 from stream.worker import STOP_DEADLINE_S
 from tests.deploy.exporter import DEPLOY, TOP
+from tests.deploy.files import (
+    DOCKERFILE,
+    KUBERNETES,
+    OURS,
+    UNITS,
+    compose,
+    environment_file,
+    image_check,
+    image_command,
+    image_folder,
+    kustomization,
+    manifests,
+    of_kind,
+    pod_environment,
+    pods,
+    seconds,
+    services,
+    unit,
+)
 from tests.deploy.queries import BOARDS
 
 PROMETHEUS: Final = DEPLOY / "prometheus" / "prometheus.yml"
-KUBERNETES: Final = DEPLOY / "kubernetes"
 EXAMPLES: Final = KUBERNETES / "examples"
-DOCKERFILE: Final = (DEPLOY / "Dockerfile").read_text("utf-8")
-UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
-OURS: Final = ("worker-1", "worker-2", "notify")
 # What the specification knows and a small stack has use for; a typo is in none of them.
 SERVICE_KEYS: Final = {
     *("build", "cap_drop", "command", "cpus", "depends_on", "environment", "healthcheck", "image"),
@@ -47,36 +58,12 @@ SERVICE_KEYS: Final = {
 NEWER_KEYS: Final = ("RestartSteps", "RestartMaxDelaySec")
 
 
-def environment_file() -> dict[str, str]:
-    """The variables of `.env`."""
-    return {name: value or "" for name, value in dotenv_values(TOP / ".env").items()}
-
-
-def compose() -> dict[str, Any]:
-    """The compose file with its variables filled in; one that `.env` lacks is an error."""
-    text = (TOP / "docker-compose.yml").read_text("utf-8")
-    parsed: dict[str, Any] = yaml.safe_load(string.Template(text).substitute(environment_file()))
-    return parsed
-
-
-def services() -> dict[str, dict[str, Any]]:
-    """The compose file's services."""
-    found: dict[str, dict[str, Any]] = compose()["services"]
-    return found
-
-
 def settings_with(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """What the shipped settings come to in such an environment."""
     with monkeypatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         return load_settings(DEPLOY)
-
-
-def seconds(duration: str | int) -> float:
-    """A duration as compose and systemd write it."""
-    number, unit = re.fullmatch(r"(\d+)(s|m|min|)", str(duration)).groups()  # type: ignore[union-attr]
-    return float(number) * (60 if unit.startswith("m") else 1)
 
 
 # ---------------------------------------------------------------- compose
@@ -138,8 +125,7 @@ def test_our_services_get_settings_that_are_valid(
     own = settings.notify.metrics if name == "notify" else settings.metrics
     assert own.host == "0.0.0.0"  # noqa: S104 - inside a container
     assert service["ports"][0].endswith(f":{own.port}")
-    workdir = re.findall(r"^WORKDIR (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
-    assert service["volumes"] == [f"./deploy:{workdir}:ro"]
+    assert service["volumes"] == [f"./deploy:{image_folder()}:ro"]
     assert service["image"] == f"kpi-stream:{__version__}"
     assert service["read_only"]
 
@@ -231,7 +217,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 @pytest.mark.parametrize("status", [200, 503])
 def test_image_asks_for_health_at_the_port_in_use(variable: str, other: str, status: int) -> None:
     """The image's own command, for real: notify's port goes before a worker's."""
-    command = json.loads(re.findall(r"^ +CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)[0])
+    command, _ = image_check()
     handler = type("Answer", (_Answer,), {"status": status})
     with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -253,29 +239,6 @@ def test_image_asks_where_services_listen(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 # ---------------------------------------------------------------- Kubernetes
-
-
-def kustomization() -> dict[str, Any]:
-    """What `kubectl apply -k deploy` reads."""
-    parsed: dict[str, Any] = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text("utf-8"))
-    return parsed
-
-
-def manifests(*files: Path) -> Iterator[dict[str, Any]]:
-    """Every document of such files; without any, of those that are applied."""
-    for file in files or [DEPLOY / name for name in kustomization()["resources"]]:
-        yield from yaml.safe_load_all(file.read_text("utf-8"))
-
-
-def of_kind(kind: str, *files: Path) -> list[dict[str, Any]]:
-    """Those of one kind."""
-    return [found for found in manifests(*files) if found["kind"] == kind]
-
-
-def pods() -> dict[str, dict[str, Any]]:
-    """The pods' specifications, by the name of what makes them."""
-    makers = of_kind("StatefulSet") + of_kind("Deployment")
-    return {maker["metadata"]["name"]: maker["spec"]["template"]["spec"] for maker in makers}
 
 
 def test_kustomize_has_every_file_and_manifest() -> None:
@@ -322,11 +285,8 @@ def test_pods_have_time_to_stop() -> None:
 def test_pods_get_settings_that_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what Kubernetes puts into the environment; they are probed where they listen."""
     (container,) = pods()[name]["containers"]
-    (places,) = (m["literals"] for m in kustomization()["configMapGenerator"] if "literals" in m)
-    environment = dict(literal.split("=", 1) for literal in places)
-    environment |= {entry["name"]: entry.get("value", "pod-0") for entry in container["env"]}
-    settings = settings_with(environment, monkeypatch)
-    assert settings.instance == ("pod-0" if name.endswith("worker") else None)
+    settings = settings_with(pod_environment(name), monkeypatch)
+    assert settings.instance == (f"{name}-0" if name.endswith("worker") else None)
     own = settings.metrics if name.endswith("worker") else settings.notify.metrics
     assert own.host == "0.0.0.0"  # noqa: S104 - inside a pod
     assert container["ports"] == [{"name": "metrics", "containerPort": own.port}]
@@ -397,14 +357,6 @@ def test_topics_are_as_a_worker_would_make_them() -> None:
 # ---------------------------------------------------------------- systemd
 
 
-def unit(file: Path) -> configparser.ConfigParser:
-    """A unit's sections, names as they are written."""
-    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=True)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(file, "utf-8")
-    return parser
-
-
 @pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
 def test_units_start_again_what_may_work_again(file: Path) -> None:
     """Not what refuses; for as long as it takes; and a stop is waited for."""
@@ -437,7 +389,7 @@ def test_systemd_has_nothing_against_the_units(file: Path) -> None:
 def written_commands() -> Iterator[list[str]]:
     """Each `kpi-stream …` of compose, image, manifests, units and runbook, as words."""
     yield from (services()[name]["command"] for name in OURS)
-    yield json.loads(re.findall(r"^CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)[0])
+    yield image_command()
     yield from (pod["containers"][0]["args"] for pod in pods().values())
     for file in UNITS:
         yield shlex.split(unit(file)["Service"]["ExecStart"].rpartition("/")[2])
