@@ -105,7 +105,7 @@ def test_every_mount_exists() -> None:
     """Folders and files of the repository are there, volumes declared, none for nothing."""
     named = set()
     for service in services().values():
-        for source in (volume.split(":")[0] for volume in service["volumes"]):
+        for source in (volume.split(":")[0] for volume in service.get("volumes", ())):
             if source.startswith("."):
                 assert (TOP / source).exists(), source
             else:
@@ -157,6 +157,17 @@ def test_prometheus_and_alertmanager_are_where_they_are_looked_for(
     (address,) = settings.notify.alertmanagers
     assert address.get_secret_value() == f"http://{told}"
     assert told == f"alertmanager:{services()['alertmanager']['ports'][0].split(':')[2]}"
+
+
+def test_mails_are_to_be_seen_before_there_is_a_mail_server() -> None:
+    """Every receiver's go to Mailpit's SMTP port, by mail alone; its page is what is published."""
+    config = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text("utf-8"))
+    assert config["global"]["smtp_smarthost"] == "mailpit:1025"
+    assert all(found.keys() == {"name", "email_configs"} for found in config["receivers"])
+    mailpit = services()["mailpit"]
+    assert mailpit["ports"] == [f"127.0.0.1:{environment_file()['MAIL_PORT']}:8025"]
+    readme = (TOP / "README.md").read_text("utf-8")
+    assert f"http://localhost:{environment_file()['MAIL_PORT']}" in readme
 
 
 def test_grafana_finds_its_dashboards_and_data() -> None:
