@@ -67,7 +67,7 @@ def image_check() -> tuple[list[str], float]:
 
 def image_folder() -> str:
     """The folder in which the image starts its command."""
-    return re.findall(r"^WORKDIR (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
+    return str(re.findall(r"^WORKDIR (\S+)$", DOCKERFILE, re.MULTILINE)[-1])
 
 
 def image_environment() -> dict[str, str]:

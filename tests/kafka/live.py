@@ -100,9 +100,7 @@ class WorkerProcess(OwnProcess):
 
     def partitions(self, process: int = 0) -> tuple[int, int]:
         """How many partitions it, or one of its processes, has caught up on and owns."""
-        words = str(self.health(process).get("detail", "")).split()
-        numbers = [int(word) for word in words if word.isdigit()]
-        return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
+        return ready_and_owned(self.health(process))
 
     def health(self, process: int = 0) -> dict[str, Any]:
         """What `/health` says, healthy or not; empty while it does not answer."""
@@ -135,6 +133,13 @@ class WorkerProcess(OwnProcess):
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(timeout_s)
+
+
+def ready_and_owned(health: Mapping[str, Any]) -> tuple[int, int]:
+    """How many partitions a worker has caught up on and owns, by what its `/health` says."""
+    words = str(health.get("detail", "")).split()
+    numbers = [int(word) for word in words if word.isdigit()]
+    return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
 
 
 class Seen(NamedTuple):

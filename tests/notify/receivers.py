@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -17,12 +18,13 @@ from tests.kafka.live import free_port
 
 
 class Webhook:
-    """Keeps the bodies of what is posted to it; answers `status`."""
+    """Keeps the bodies of what is posted to it, and when that was; answers `status`."""
 
     def __init__(self) -> None:
         self.status = 200
         self.told: list[Any] = []
         self.paths: list[str] = []
+        self.came: list[float] = []
         self.tries = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -57,6 +59,7 @@ class Webhook:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 webhook.tries += 1
                 if webhook.status == 200:
+                    webhook.came.append(time.time())
                     webhook.paths.append(self.path)
                     webhook.told.append(json.loads(body))
                 self.send_response(webhook.status)
@@ -70,12 +73,14 @@ class Webhook:
 
 
 class Mailbox:
-    """An SMTP server that keeps what it gets."""
+    """An SMTP server that keeps what it gets, and when that was."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int | None = None) -> None:
+        """On a free port unless told."""
         self.mails: list[EmailMessage] = []
-        self.port = free_port()
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self.came: list[float] = []
+        self.port = port or free_port()
+        self._controller = Controller(self, hostname=host, port=self.port)
 
     def __enter__(self) -> Self:
         self._controller.start()
@@ -90,6 +95,7 @@ class Mailbox:
         assert isinstance(content, bytes)
         mail = message_from_bytes(content, policy=default)
         assert isinstance(mail, EmailMessage)
+        self.came.append(time.time())
         self.mails.append(mail)
         return "250 OK"
 
