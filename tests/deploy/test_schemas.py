@@ -22,7 +22,8 @@ import pytest
 import yaml
 
 from tests.deploy.exporter import DEPLOY
-from tests.deploy.test_stack import DOCKERFILE, EXAMPLES, KUBERNETES, compose
+from tests.deploy.files import DOCKERFILE, KUBERNETES, compose
+from tests.deploy.test_stack import EXAMPLES
 from tests.fetched import UnavailableError, environment, modules, run
 
 REQUIREMENTS: Final = Path(__file__).parent / "checkers" / "requirements.txt"
