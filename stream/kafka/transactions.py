@@ -23,13 +23,18 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
-from stream.kafka.clients import Clients
+from stream.kafka.clients import TRANSACTION_TIMEOUT_MS, Clients
 from stream.kafka.codec import CHECKPOINT_KEY, decode_checkpoint
 from stream.kafka.delivery import DeliveryError, Flush, send_batches
 from stream.kafka.recovery import Latest, read_from
 
 log = logging.getLogger(__name__)
 
+# Kafka says the same of both; the second is a machine that had no time for the worker.
+FENCED: Final = (
+    "fenced: another worker has taken it over, or a flush was under way for longer than "
+    f"{TRANSACTION_TIMEOUT_MS // 1000} s"
+)
 OPEN_TIMEOUT_S: Final = 30.0
 RETRY_FOR_S: Final = 120.0
 _RETRY_PAUSE_S: Final = 1.0
@@ -103,8 +108,7 @@ class ExactlyOnce:
             await self._commit(self._writers[flush.partition], flush)
         except (ProducerFenced, AssertionError) as error:
             # aiokafka asserts where a producer that was fenced before is used again.
-            message = f"partition {flush.partition}: fenced, another worker has taken it over"
-            raise FencedError(message) from error
+            raise FencedError(f"partition {flush.partition}: {FENCED}") from error
         except (KafkaError, IllegalOperation, TimeoutError, OSError) as error:
             return error
         return None

@@ -14,6 +14,7 @@ import pytest
 
 from stream.config import Settings, load_settings
 from stream.kafka.topology import partition_of
+from stream.kafka.transactions import FENCED
 from tests.chaos.state import read_state
 from tests.kafka.live import Sent, WorkerProcess, read_topic, send, wait_until, written_settings
 from tests.kafka_broker.broker import KafkaBroker
@@ -71,7 +72,7 @@ def is_fenced(worker: WorkerProcess) -> bool:
     assert worker.process is not None
     code = worker.process.poll()
     assert code in (None, 1), f"exit code {code}"
-    return "fenced, another worker has taken it over" in worker.log.read_text()
+    return FENCED in worker.log.read_text()
 
 
 def check(settings: Settings, sent: int) -> None:
