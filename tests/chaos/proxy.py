@@ -9,8 +9,7 @@ import struct
 import threading
 from typing import Final, Self
 
-from tests.kafka.live import free_port
-from tests.kafka_broker.broker import HOST
+from tests.ports import HOST, free_port
 
 _CHUNK: Final = 256 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)

@@ -22,9 +22,10 @@ from tests.chaos.history import History
 from tests.chaos.load import Scale, plan, start_ms
 from tests.chaos.proxy import Proxy
 from tests.chaos.state import read_state
-from tests.kafka.live import free_port, written_settings
+from tests.kafka.live import written_settings
 from tests.kafka.test_exact import BANK
-from tests.kafka_broker.broker import HOST, KafkaBroker
+from tests.kafka_broker.broker import KafkaBroker
+from tests.ports import HOST, free_port
 
 PARTITIONS: Final = 4
 QUIET_MINUTES: Final = 12

@@ -16,7 +16,8 @@ from typing import Any, Final, Self
 import yaml
 
 from tests.fetched import UnavailableError, debian, run
-from tests.kafka.live import free_port, wait_until
+from tests.kafka.live import wait_until
+from tests.ports import free_port
 from tests.processes import OwnProcess
 
 PROGRAMS: Final = ("prometheus", "promtool")

@@ -24,10 +24,11 @@ from tests.deploy.exporter import DEPLOY
 from tests.deploy.prometheus import PROGRAMS, Prometheus, program
 from tests.deploy.queries import RULES, Query
 from tests.fetched import why_unavailable
-from tests.kafka.live import Sent, WorkerProcess, free_port, send, wait_until, written_settings
+from tests.kafka.live import Sent, WorkerProcess, send, wait_until, written_settings
 from tests.kafka_broker.broker import KafkaBroker
 from tests.notify.receivers import Webhook
 from tests.notify.servers import NotifierProcess
+from tests.ports import free_port
 
 WEEK_S: Final = 7 * 86_400
 HOUR_MS: Final = 3_600_000

@@ -6,38 +6,22 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests.ports import free_ports
 from tests.processes import OwnProcess
 
 START_TIMEOUT_S = 60.0
-
-
-def free_port(count: int = 1) -> int:
-    """The first of so many ports in a row that nobody listens on now."""
-    while True:
-        with ExitStack() as probes:
-            port = 0
-            try:
-                for number in range(count):
-                    probe = probes.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", port and port + number))
-                    port = port or int(probe.getsockname()[1])
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -66,7 +50,7 @@ class WorkerProcess(OwnProcess):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.processes = processes
-        self.port = free_port(processes)
+        self.port = free_ports(processes)[0]
         self.log = folder / "worker.log"
         written = {**settings, "metrics": {**settings.get("metrics", {}), "port": self.port}}
         (folder / "kpi-stream.yaml").write_text(yaml.safe_dump(written))

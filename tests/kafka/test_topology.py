@@ -20,9 +20,9 @@ from stream.config import Settings, load_settings
 from stream.kafka import topology
 from stream.kafka.partition import PartitionStage
 from stream.kafka.topology import TopologyError, partition_of, prepare
-from tests.kafka import live
 from tests.kafka.test_partition import call, stage
 from tests.kafka_broker.broker import KafkaBroker
+from tests.ports import free_port
 
 
 def settings_of(kafka: KafkaBroker, prefix: str, **fields: Any) -> Settings:
@@ -170,7 +170,7 @@ def test_a_missing_broker_is_said_in_a_line_after_bounded_tries(
     """Exit code 1, how often it was tried, what to look at, and no traceback."""
     monkeypatch.setattr(topology, "CONNECT_TRIES", 2)
     monkeypatch.setattr(topology, "_CONNECT_PAUSE_S", 0.0)
-    place = f"127.0.0.1:{live.free_port()}"
+    place = f"127.0.0.1:{free_port()}"
     environment = {"KPI_STREAM_BROKER": place, "KPI_STREAM_METRICS__PORT": "0"}
     result = CliRunner(env=environment).invoke(main, ["worker"])
     assert result.exit_code == 1

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.kafka_broker.broker import HOST, KafkaBroker, _free_ports, fetch_jars
+from tests.kafka_broker.broker import KafkaBroker, fetch_jars
+from tests.ports import HOST, free_port
 
 _LOGIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 _AUTHORIZER: Final = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
@@ -23,7 +24,7 @@ class AuthorizingBroker:
     def __init__(self, users: Iterable[str]) -> None:
         """Not started."""
         self.broker = KafkaBroker()
-        self.address = f"{HOST}:{_free_ports(1)[0]}"
+        self.address = f"{HOST}:{free_port()}"
         listeners = {"PLAINTEXT": self.broker.bootstrap, "CONTROLLER": self.broker.controller}
         listeners["SASL_PLAINTEXT"] = self.address
         where = ",".join(f"{name}://{address}" for name, address in listeners.items())

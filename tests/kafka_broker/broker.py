@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import random
 import re
 import shutil
 import socket
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.fetched import BUILD, UnavailableError, making, run
+from tests.ports import HOST, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOST: Final = "127.0.0.1"
 JAVA_AT_LEAST: Final = 17
 FETCH_SECONDS: Final = 900
 START_SECONDS: Final = 60
@@ -77,7 +76,7 @@ class KafkaBroker:
         self._config = dict(config or {})
         self._scram = dict(scram or {})
         self._heap = heap
-        self._ports = _free_ports(2)
+        self._ports = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 
@@ -230,17 +229,6 @@ def _java(libs: Path, heap: str) -> list[str]:
 def _java_major(version: str) -> int:
     found = re.search(r'version "(\d+)', version)
     return int(found[1]) if found else 0
-
-
-def _free_ports(count: int) -> list[int]:
-    """Free ports below those that systems hand to clients: none takes ours during a restart."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if port not in ports and probe.connect_ex((HOST, port)) != 0:
-                ports.append(port)
-    return ports
 
 
 def _answers(host: str, port: int) -> bool:

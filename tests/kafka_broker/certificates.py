@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.fetched import run
-from tests.kafka_broker.broker import HOST
+from tests.ports import HOST
 
 _NEW: Final = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 

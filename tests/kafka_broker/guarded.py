@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.kafka_broker.broker import HOST, KafkaBroker, _free_ports
+from tests.kafka_broker.broker import KafkaBroker
 from tests.kafka_broker.certificates import Authority, Identity
+from tests.ports import HOST, free_ports
 
 USER: Final = "kpi"
 _LOGIN: Final = "org.apache.kafka.common.security"
@@ -22,7 +23,7 @@ class GuardedBroker:
 
     def __init__(self, folder: Path, authority: Authority, password: str) -> None:
         """Not started."""
-        self._ports = dict(zip(("SSL", *_SASL), _free_ports(3), strict=True))
+        self._ports = dict(zip(("SSL", *_SASL), free_ports(3), strict=True))
         self.broker = KafkaBroker(scram={USER: password})
         listeners = {"PLAINTEXT": self.broker.bootstrap, "CONTROLLER": self.broker.controller}
         listeners |= {name: self.address(name) for name in self._ports}

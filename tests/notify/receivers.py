@@ -14,7 +14,7 @@ from typing import Any, Self
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
-from tests.kafka.live import free_port
+from tests.ports import free_port
 
 
 class Webhook:

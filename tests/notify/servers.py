@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import yaml
 
-from tests.kafka.live import START_TIMEOUT_S, free_port, wait_until
+from tests.kafka.live import START_TIMEOUT_S, wait_until
 from tests.notify.debian import SHARE, program
+from tests.ports import free_port
 from tests.processes import OwnProcess
 
 

@@ -19,13 +19,13 @@ from stream.notify.book import Notice
 from stream.notify.labels import labels
 from stream.notify.transition import decode_transition
 from tests.core.build import call, ms, with_events
-from tests.kafka.live import free_port
 from tests.notify.debian import program
 from tests.notify.inprocess import Running, notifying, until
 from tests.notify.receivers import Mailbox, Webhook, text_of
 from tests.notify.records import now_ms, record
 from tests.notify.servers import AlertmanagerProcess
 from tests.notify.shipped import CONFIG, shipped
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("alertmanager_runs")
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.deploy import files
 from tests.deploy.exporter import DEPLOY
-from tests.kafka.live import free_port, wait_until
+from tests.kafka.live import wait_until
+from tests.ports import free_port
 from tests.service.conftest import Site
 from tests.service.hosts import Hosts
 from tests.service.kubernetes import pod
