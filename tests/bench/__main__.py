@@ -33,7 +33,7 @@ def main(rounds: int, records: int | None, names: tuple[str, ...], chosen: tuple
     systems = tuple(s for s in SYSTEMS if not chosen or s.name in chosen)
     done: dict[str, Reported] = {}
     console.print(cores.told())
-    with cores.started_on(cores.REST), KafkaBroker() as broker:
+    with cores.started_on(cores.REST), KafkaBroker(is_measured=True) as broker:
         run = Run(broker.bootstrap, rounds, systems, console.print)
         for name in names or WORKLOADS:
             workload = WORKLOADS[name] if records is None else WORKLOADS[name].sized(records)

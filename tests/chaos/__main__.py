@@ -52,7 +52,7 @@ def main(seed: int | None, short: bool, folder: Path | None) -> None:
 
 def measure(folder: Path, console: Console) -> list[str]:
     """A minute of backpressure, and a recovery of a day of 10,000 agents; what was wrong."""
-    with KafkaBroker() as broker:
+    with KafkaBroker(is_measured=True) as broker:
         pressed = press(broker.bootstrap, "pressed-", folder / "pressed", PRESSED_S)
         console.print(figures("a producer faster than the worker", pressed))
         recovered = recover(broker.bootstrap, "recovered-", folder / "recovered", DAY)

@@ -71,11 +71,16 @@ class KafkaBroker:
         *,
         heap: str = "512m",
         scram: Mapping[str, str] | None = None,
+        is_measured: bool = False,
     ) -> None:
-        """`scram`: passwords by user name."""
+        """`scram`: passwords by user name. `is_measured`: it runs for long, and as fast as it can.
+
+        Others are compiled quickly rather than well: most of what a short test's broker computes
+        is its own compilation.
+        """
         self._config = dict(config or {})
         self._scram = dict(scram or {})
-        self._heap = heap
+        self._java = _java(heap, is_measured=is_measured)
         self._ports = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
@@ -111,7 +116,7 @@ class KafkaBroker:
             self._format(libs, self._folder)
         with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_java(libs, self._heap), "kafka.Kafka", str(self._settings(self._folder))],
+                [*self._java, *_classes(libs), "kafka.Kafka", str(self._settings(self._folder))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -177,7 +182,7 @@ class KafkaBroker:
         command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
         for user, password in self._scram.items():
             command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
-        run(*_java(libs, self._heap), *command, "-c", path, seconds=START_SECONDS)
+        run(*self._java, *_classes(libs), *command, "-c", path, seconds=START_SECONDS)
 
     @staticmethod
     def _settings(folder: Path) -> Path:
@@ -221,9 +226,13 @@ def fetch_jars() -> Path:
     return LIBS
 
 
-def _java(libs: Path, heap: str) -> list[str]:
+def _java(heap: str, *, is_measured: bool) -> list[str]:
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return ["java", f"-Xmx{heap}", quiet, "-cp", f"{libs}/*"]
+    return ["java", f"-Xmx{heap}", quiet, *([] if is_measured else ["-XX:TieredStopAtLevel=1"])]
+
+
+def _classes(libs: Path) -> list[str]:
+    return ["-cp", f"{libs}/*"]
 
 
 def _java_major(version: str) -> int:
