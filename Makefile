@@ -82,7 +82,7 @@ boards: venv ## Write the Grafana boards and their recording rules anew
 	$(BIN)/python -W ignore::DeprecationWarning -m deploy.grafana.boards
 
 test: venv lint ## Lint, then run every test (Kafka's own need java 17 and mvn)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2
 
 fuzz: venv ## Search for bytes that break a reader, SECONDS=60 for each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)

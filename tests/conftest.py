@@ -6,8 +6,10 @@ import os
 import re
 import secrets
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -15,6 +17,9 @@ from tests.kafka_broker.broker import KafkaBroker, why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+
+_FIGURE = "figure"
 
 
 class NewKafka(Protocol):
@@ -61,12 +66,50 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class Tell(Protocol):
+    """Has a figure shown at the end of the run, also where the test has passed."""
+
+    def __call__(self, line: str) -> None:
+        """Keeps the line until then: what a process that shares the tests prints is not seen."""
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Figures to be shown, whatever becomes of the test."""
+    return partial(record_property, _FIGURE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows the figures that tests tell of."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            own = report.user_properties if report.when == "call" else ()
+            figures = [str(value) for name, value in own if name == _FIGURE]
+            if figures:
+                terminalreporter.section(report.nodeid)
+                terminalreporter.write("".join(f"{figure}\n" for figure in figures))
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Kafka, so that `-m "not kafka"` misses nothing."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs Kafka, so that `-m "not kafka"` misses nothing.
+
+    Where processes share the tests, the slow ones come first: at the end none waits for another.
+    """
     for item in items:
         if "kafka_runs" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Processes that share the tests take a file at a time, in the order given above."""
+    from tests.sharing import Sharing  # noqa: PLC0415 - only where pytest-xdist is at work
+
+    config.option.loadscopereorder = False
+    return Sharing(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,7 @@ REAL_SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_demo_fires_and_resolves_alerts_within_seconds(tmp_path: Path) -> None:
     """`demo --for 20s --report` exits 0; all events applied, an alert fired and one resolved.
@@ -55,6 +56,7 @@ def test_the_demo_fires_and_resolves_alerts_within_seconds(tmp_path: Path) -> No
     assert 0 < report["event_to_kpi_p50_ms"] <= report["event_to_kpi_p99_ms"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "hang-up"])
 def test_ctrl_c_ends_the_demo_and_all_it_started(number: signal.Signals) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Tell
 from tests.notify.kills import run
 from tests.notify.receivers import Webhook
 
@@ -17,14 +18,13 @@ KILLS = 6
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("alertmanager_runs")
 def test_killed_at_any_moment_nothing_is_lost_and_little_is_repeated(
-    site: dict[str, Any], webhook: Webhook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: dict[str, Any], webhook: Webhook, tmp_path: Path, tell: Tell
 ) -> None:
     """Alerts lost 0; to a lead at most one repeat per kill; by Alertmanager none."""
     seed = 6
     with Webhook() as leads:
         verdict = run(tmp_path, site, webhook, leads, kills=KILLS, seed=seed)
-    with capsys.disabled():
-        print("", verdict.line(seed), sep="\n")  # noqa: T201 - figures for the closing note
+    tell(verdict.line(seed))
     assert verdict.lost == []
     assert sum(verdict.repeats_to_leads.values()) <= KILLS
     assert verdict.repeats_by_alertmanager == 0
