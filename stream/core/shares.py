@@ -59,11 +59,14 @@ class Shares:
         self._store = rows
         self._kinds = kinds
         self._ids_of = [partial(scope_ids, kind, queue_teams) for kind in kinds]
-        self._groups = [
-            (number, group, columns)
+        groups = [
+            (2 * number + group, columns)
             for number, kind in enumerate(kinds)
             for group, columns in column_groups(kind)
         ]
+        # Of each group its place among those that a row names, and its columns.
+        self._named: list[int] = [place for place, _ in groups]
+        self._columns = [columns for _, columns in groups]
         self._codes: Numbers[ScopeName] = Numbers(reserved=1)
         self._shared: Numbers[tuple[str | None, ...]] = Numbers(reserved=1)
         self._shared_of_dims: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
@@ -120,10 +123,10 @@ class Shares:
 
     def forget(self, rows: Ints) -> None:
         """Lets the minutes of these rows go, which are all there are of them."""
-        for number, group, _ in self._groups:
-            for key in np.unique(self._keys(rows, number, group)).tolist():
-                if key >> _MINUTE_BITS != NOBODY:
-                    self._gone.add(self._place(key))
+        keys = np.unique(self._keys(rows)).tolist() if self._kinds else []
+        for key in keys:
+            if key >> _MINUTE_BITS != NOBODY:
+                self._gone.add(self._place(key))
 
     def untold_minutes(self, at_most: int) -> list[int] | None:
         """The minutes that have changed and were not taken yet; None where they are more."""
@@ -152,12 +155,12 @@ class Shares:
         """
         touched, rows = self._chosen(rows_max)
         # A place is told whole: a row that changes its work leaves its service to be told, too.
-        changed = unique([self._keys(touched, number, group) for number, group, _ in self._groups])
+        changed = np.unique(self._keys(touched))
         changed = changed[changed >> _MINUTE_BITS != NOBODY]
+        of_rows = self._keys(rows)
+        is_changed = np.isin(of_rows, changed)
         keys, found = [], []
-        for number, group, columns in self._groups:
-            of_row = self._keys(rows, number, group)
-            there = np.isin(of_row, changed)
+        for columns, of_row, there in zip(self._columns, of_rows, is_changed, strict=True):
             if there.any():
                 measures = self._store.measures(rows[there], columns)
                 of_key, sums = summed(of_row[there], measures)
@@ -187,9 +190,11 @@ class Shares:
         rows = [np.array(panes[minute].rows, dtype=np.int64) for minute in chosen]
         return touched[np.isin(minutes, chosen)], np.concatenate(rows or [touched[:0]])
 
-    def _keys(self, rows: Ints, number: int, group: int) -> Ints:
-        codes = self._by_shared[self._shared_of_dims[self._store.dims_index[rows]], number, group]
-        keys: Ints = codes << _MINUTE_BITS | self._store.minute[rows]
+    def _keys(self, rows: Ints) -> Ints:
+        """Whom each row counts for, and its minute: [group, row]."""
+        codes = self._by_shared[self._shared_of_dims[self._store.dims_index[rows]]]
+        of_group = codes.reshape(len(rows), 2 * len(self._kinds)).T[self._named]
+        keys: Ints = of_group << _MINUTE_BITS | self._store.minute[rows]
         return keys
 
     def _place(self, key: int) -> SharePlace:
