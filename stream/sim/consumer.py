@@ -99,6 +99,7 @@ class SimConsumer:
         self._broker = broker
         self._flows = asyncio.Event()
         self._active: set[TP] = set()
+        self._resumed = asyncio.Event()
         self._buffered_partitions: set[TP] = set()
         self._read_offset: dict[TP, int | None] = {}
 
@@ -106,10 +107,13 @@ class SimConsumer:
         """Takes a new assignment, paused, as Faust does."""
         self._thread.assign(numbers)
         self._active.clear()
+        self._resumed.clear()
 
     def resume_partitions(self) -> None:
         """Lets all that is assigned be fetched, where it flows."""
         self._active.update(self._thread.positions)
+        if self._active:
+            self._resumed.set()
 
     def stop_flow(self) -> None:
         """At a revocation."""
@@ -178,7 +182,8 @@ class SimConsumer:
         await self._flows.wait()
         active = self._active
         if not active:
-            await asyncio.sleep(self._broker.network.delay())  # Faust: a second; so more is seen
+            await self._resumed.wait()  # Faust looks each second: at any moment after it
+            await asyncio.sleep(self._broker.network.delay())
             return {}, active
         records = await self._thread.fetch(active)
         if not records:
