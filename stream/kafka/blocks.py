@@ -98,6 +98,7 @@ class BlockConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.delivered: dict[TP, int] = {}
+        self.is_sought = False
 
     def _new_consumer_thread(self) -> BlockConsumerThread:
         return BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -126,10 +127,25 @@ class BlockConsumer(driver.Consumer):
         Faust would seek to the committed offsets, and aiokafka's `seek_to_committed` leaves a
         partition without one wherever a fetch thrown away has moved it.
         """
+        self.is_sought = True
         await self._go_on_from(self.app.ownership.resume)
 
+    def stop_flow(self) -> None:
+        """At a revocation: what is assigned next has to be sought first."""
+        self.is_sought = False
+        driver.Consumer.stop_flow(self)  # by name: the simulation has these lines run for its own
+
+    def resume_flow(self) -> None:
+        """After a recovery, unless a revocation came while it sought: Faust asks only before."""
+        if self.is_sought:
+            driver.Consumer.resume_flow(self)
+
     async def _go_on_from(self, offsets: Mapping[TP, int | None]) -> None:
+        """Moves positions; those of an assignment that is over say nothing of the next one's."""
+        generation = self.app.consumer_generation_id
         for tp, offset in offsets.items():
+            if self.app.consumer_generation_id != generation:
+                return
             if offset is not None:
                 try:
                     await self._thread.seek_to(tp, offset)

@@ -28,6 +28,7 @@ class Fetcher:
     def __init__(self, broker: Broker, consumer: SimConsumer) -> None:
         """Nothing assigned."""
         self.positions: dict[TP, int] = {}
+        self._in_order = asyncio.Lock()
         self._broker = broker
         self._consumer = consumer
 
@@ -58,11 +59,12 @@ class Fetcher:
             await self._broker.news()
 
     async def seek_to(self, place: TP, offset: int) -> None:
-        """Moves the position; in a thread of its own, hence a moment later."""
-        await asyncio.sleep(self._broker.network.delay())
-        if place not in self.positions:
-            raise IllegalStateError(f"{place} is not assigned")
-        self.positions[place] = offset
+        """Moves the position; in a thread of its own, hence a moment later, and one by one."""
+        async with self._in_order:
+            await asyncio.sleep(self._broker.network.delay())
+            if place not in self.positions:
+                raise IllegalStateError(f"{place} is not assigned")
+            self.positions[place] = offset
 
     def highwater(self, place: TP) -> int:
         """Where the partition ended at the last fetch."""
@@ -95,9 +97,10 @@ class SimConsumer:
         self.app = app
         self.delivered: dict[TP, int] = {}
         self.flow_active = False
+        self.is_sought = False
+        self.can_resume_flow, self.suspend_flow = asyncio.Event(), asyncio.Event()
         self._thread = Fetcher(broker, self)
         self._broker = broker
-        self._flows = asyncio.Event()
         self._active: set[TP] = set()
         self._resumed = asyncio.Event()
         self._buffered_partitions: set[TP] = set()
@@ -116,14 +119,12 @@ class SimConsumer:
             self._resumed.set()
 
     def stop_flow(self) -> None:
-        """At a revocation."""
-        self.flow_active = False
-        self._flows.clear()
+        """Production's own."""
+        _PRODUCTION.stop_flow(self)
 
     def resume_flow(self) -> None:
-        """After recovery."""
-        self.flow_active = True
-        self._flows.set()
+        """Production's own."""
+        _PRODUCTION.resume_flow(self)
 
     async def drain(self) -> AsyncIterator[Any]:
         """Blocks in order, as Faust's `_drain_messages` hands them on: none it has handed on."""
@@ -179,7 +180,7 @@ class SimConsumer:
     async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
         """Faust's: waits for the flow, then fetches from what is active, if anything is."""
         del timeout
-        await self._flows.wait()
+        await self.can_resume_flow.wait()
         active = self._active
         if not active:
             await self._resumed.wait()  # Faust looks each second: at any moment after it

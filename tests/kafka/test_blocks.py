@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,20 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from stream.kafka.blocks import BlockConsumer
+
+
+def recovered(
+    seek_to: Callable[[TP, int], Awaitable[None]], resume: Mapping[TP, int | None]
+) -> Any:
+    """A consumer whose worker has recovered and goes on from `resume`."""
+    consumer: Any = BlockConsumer.__new__(BlockConsumer)
+    consumer._thread = SimpleNamespace(seek_to=seek_to)
+    consumer._read_offset, consumer.delivered = {}, {}
+    consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
+    consumer.app = SimpleNamespace(
+        ownership=SimpleNamespace(resume=resume), consumer_generation_id=1
+    )
+    return consumer
 
 
 @pytest.mark.parametrize("error", [IllegalStateError("revoked"), AssertionError("none assigned")])
@@ -25,12 +40,38 @@ def test_a_seek_that_a_rebalance_overtakes_is_left_to_the_next_one(
             raise error
         sought.append(offset)
 
-    consumer: Any = BlockConsumer.__new__(BlockConsumer)
-    consumer._thread = SimpleNamespace(seek_to=seek_to)
-    consumer._read_offset, consumer.delivered = {}, {}
-    consumer.app = SimpleNamespace(
-        ownership=SimpleNamespace(resume={TP("t", 0): 5, TP("t", 1): 7, TP("t", 2): None})
-    )
+    consumer = recovered(seek_to, {TP("t", 0): 5, TP("t", 1): 7, TP("t", 2): None})
     asyncio.run(consumer.perform_seek())
     assert sought == [7]
     assert consumer.delivered == {TP("t", 1): 7}
+
+
+def test_it_does_not_flow_where_a_rebalance_came_while_it_sought() -> None:
+    """Faust resumes what it has recovered; the next recovery has to seek first. So it does."""
+
+    async def seek_to(place: TP, _: int) -> None:
+        if place.partition == 0:
+            consumer.stop_flow()
+
+    consumer = recovered(seek_to, {TP("t", 0): 5})
+    consumer.stop_flow()
+    asyncio.run(consumer.perform_seek())
+    consumer.resume_flow()
+    assert not consumer.flow_active
+    consumer.app.ownership.resume = {TP("t", 1): 5}
+    asyncio.run(consumer.perform_seek())
+    consumer.resume_flow()
+    assert consumer.flow_active
+
+
+def test_what_an_assignment_that_is_over_had_to_seek_is_not_sought() -> None:
+    """Its offsets are behind those that the next one has recovered."""
+    sought: list[int] = []
+
+    async def seek_to(_: TP, offset: int) -> None:
+        sought.append(offset)
+        consumer.app.consumer_generation_id += 1
+
+    consumer = recovered(seek_to, {TP("t", 0): 5, TP("t", 1): 7})
+    asyncio.run(consumer.perform_seek())
+    assert sought == [5]
