@@ -106,6 +106,11 @@ def iso(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{part:03}Z"
 
 
+def epoch_ms(instant: str) -> int:
+    """Undoes `iso`, and takes any other RFC 3339 with an offset."""
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
 def kpi_key(key: ReadingKey | Reading) -> bytes:
     """The key of the `kpis` topic: scope/id/window."""
     return f"{key.scope}/{key.scope_id}/{key.window}".encode()

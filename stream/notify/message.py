@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from stream.core.goals import wilson
 from stream.core.kpis import CATALOGUE, ScopeKind
+from stream.kafka.codec import epoch_ms
 from stream.notify.book import Notice
 from stream.notify.roster import Roster
 from stream.notify.succession import APP_CHANGED
@@ -99,7 +100,6 @@ class Wording:
         link = self._links.get(fired.scope)
         if link is None:
             return ""
-        since_ms = round(datetime.fromisoformat(fired.since).timestamp() * 1000)
         fields = {
             "scope": fired.scope,
             "id": fired.id,
@@ -107,7 +107,7 @@ class Wording:
             "kpi": fired.kpi,
             "goal": fired.goal,
             "window": fired.window,
-            "since_ms": since_ms,
+            "since_ms": epoch_ms(fired.since),
         }
         return link.format(**{name: quote(str(value), safe="") for name, value in fields.items()})
 

@@ -7,12 +7,11 @@ said to be judged no longer.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
 
-from stream.kafka.codec import iso
+from stream.kafka.codec import epoch_ms, iso
 from stream.notify.book import Book, Notice
 from stream.notify.transition import Transition
 
@@ -35,7 +34,7 @@ class Succession:
 
     def note(self, transition: Transition) -> None:
         """A record that is read at the first start: it tells when its app was at work."""
-        app, at_ms = transition.app or self._app, _ms(transition.at)
+        app, at_ms = transition.app or self._app, epoch_ms(transition.at)
         self._first_ms[app] = min(at_ms, self._first_ms.get(app, at_ms))
         self._last_ms[app] = max(at_ms, self._last_ms.get(app, at_ms))
 
@@ -77,7 +76,3 @@ class Succession:
         last_ms = self._last_ms.get(app, now_ms)
         later = [ms for other, ms in self._first_ms.items() if other != app and ms >= last_ms]
         return min(later, default=now_ms)
-
-
-def _ms(instant: str) -> int:
-    return round(datetime.fromisoformat(instant).timestamp() * 1000)
