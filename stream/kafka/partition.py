@@ -105,8 +105,9 @@ class PartitionStage:
         self.engine.note_new_measures(kept)
 
     def parts(self, block: Sequence[Any]) -> Iterator[Sequence[Any]]:
-        """Cut behind clocks: each rolls windows and tells the rollups."""
-        return cut_behind(block, clocks_in(block))
+        """Cut behind a replay's clocks: each rolls windows and tells the rollups."""
+        is_replay = self.site.settings.time == "replay"
+        return cut_behind(block, clocks_in(block) if is_replay else ())
 
     def apply(self, topic: str, block: Sequence[Any]) -> None:
         """Counts a block of one input topic; clock records split it where they move now."""
