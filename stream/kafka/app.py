@@ -148,7 +148,8 @@ class KpiApp(faust.App):
 
         The group waits for this, so a recovery still under way ends here. Faust stops the flow of
         a worker that had partitions only. One that had none would fetch from those it is given
-        while it seeks, and what came before a seek would come again.
+        while it seeks, and what came before a seek would come again (perhaps
+        faust-streaming#502).
         """
         self.consumer.stop_flow()
         self.tables.recovery.signal_recovery_start.clear()

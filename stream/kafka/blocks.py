@@ -136,7 +136,10 @@ class BlockConsumer(driver.Consumer):
         driver.Consumer.stop_flow(self)  # by name: the simulation has these lines run for its own
 
     def resume_flow(self) -> None:
-        """After a recovery, unless a revocation came while it sought: Faust asks only before."""
+        """After a recovery, unless a revocation came while it sought: Faust asks only before.
+
+        faust-streaming#216 was of the same order; its remedy seeks first, and does not ask again.
+        """
         if self.is_sought:
             driver.Consumer.resume_flow(self)
 
