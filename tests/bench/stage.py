@@ -36,6 +36,7 @@ from stream.kafka.telemetry import Telemetry
 from stream.kafka.topology import partition_of, topology_of
 from tests.bench.traffic import PARTITIONS, Contact, Traffic, contacts
 from tests.bench.workloads import THROUGHPUT
+from tests.kafka.position import Position
 
 _BATCH_BYTES: Final = 256 * 1024
 _INPUT_BATCH_BYTES: Final = 16 * 1024
@@ -65,32 +66,16 @@ class Fetched(NamedTuple):
     raw: bytes
 
 
-class Position:
-    """A partition's position, and the assignment it belongs to, as aiokafka's fetcher asks them."""
-
-    active = True
-    paused = False
-
-    def __init__(self, at: int) -> None:
-        self.position = at
-
-    def state_value(self, _: TopicPartition) -> Position:
-        """That of the only partition."""
-        return self
-
-    def consumed_to(self, position: int) -> None:
-        """Moves on."""
-        self.position = position
-
-    def fetched(self, fetch: Fetched) -> Any:
-        """What the fetcher makes of a response."""
-        records = fetcher.PartitionRecords(
-            *(fetch.place, fetcher.MemoryRecords(fetch.raw), [], fetch.begin),
-            *(None, None, True, fetcher.READ_COMMITTED),
-        )
-        return fetcher.FetchResult(
-            fetch.place, assignment=self, partition_records=records, backoff=0.0
-        )
+def result_of(fetch: Fetched) -> Any:
+    """What the fetcher makes of a response."""
+    records = fetcher.PartitionRecords(
+        *(fetch.place, fetcher.MemoryRecords(fetch.raw), [], fetch.begin),
+        *(None, None, True, fetcher.READ_COMMITTED),
+    )
+    position = Position(fetch.begin)
+    return fetcher.FetchResult(
+        fetch.place, assignment=position, partition_records=records, backoff=0.0
+    )
 
 
 def fetches_of(traffic: Traffic, size: int, now_ms: int) -> list[Fetched]:
@@ -187,7 +172,7 @@ def run(fetches: Sequence[Fetched], now_ms: int) -> Steps:
         stage.engine.tick(now_ms)
     for fetch in fetches:
         stage = owned[fetch.place.partition]
-        result = Position(fetch.begin).fetched(fetch)
+        result = result_of(fetch)
         while result.has_more():
             with steps.step("records"):
                 block = result.getall(_POLL_RECORDS_MAX)

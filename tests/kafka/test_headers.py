@@ -46,6 +46,19 @@ def batch(first: int, *names: str, compression: int = 0) -> bytes:
     return bytes(raw)
 
 
+def transaction(records: int, marker: bytes) -> bytes:
+    """A producer's batch of so many records from offset 0 on, and the marker that ends it."""
+    builder = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
+    for number in range(records):
+        builder.append(number, 1_000, b"k", b"v%d" % number, [])
+    control = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
+    control.append(0, 1_000, marker, b"", [])
+    end = bytearray(control.build())
+    end[0:8] = records.to_bytes(8, "big")
+    end[ATTRIBUTES_AT] |= CONTROL
+    return bytes(builder.build()) + bytes(end)
+
+
 def taken(raw: bytes, reader: Any = Records) -> list[tuple[int, bytes, Any]]:
     """What a consumer hands on of a fetch."""
     records = PartitionRecords(TP("t", 0), reader(raw), None, 0, None, None, True, 0)
@@ -85,14 +98,7 @@ def test_plain_records_are_those_of_aiokafka() -> None:
 @pytest.mark.parametrize(("marker", "read"), [(ABORT, []), (COMMIT, [b"v0"])])
 def test_markers_of_transactions_end_them(marker: bytes, read: list[bytes]) -> None:
     """What was aborted is passed over, and what stands behind it is read again."""
-    builder = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
-    builder.append(0, 1_000, b"k", b"v0", [])
-    control = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
-    control.append(0, 1_000, marker, b"", [])
-    end = bytearray(control.build())
-    end[0:8] = (1).to_bytes(8, "big")
-    end[ATTRIBUTES_AT] |= CONTROL
-    raw = bytes(builder.build()) + bytes(end) + batch(2, "behind")
+    raw = transaction(1, marker) + batch(2, "behind")
     aborted = [(PRODUCER, 0)] if marker == ABORT else []
     records = PartitionRecords(
         TP("t", 0), Records(raw), aborted, 0, None, None, False, READ_COMMITTED

@@ -7,34 +7,17 @@ from typing import Any
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.headers import Records
 from stream.kafka.records import LeanRecords, LeanResult, make_records_lean
-from tests.kafka.test_headers import ABORT, ATTRIBUTES_AT, COMMIT, CONTROL, PRODUCER, batch
+from tests.kafka.position import Position
+from tests.kafka.test_headers import ABORT, COMMIT, PRODUCER, batch, transaction
 
 PLACE = TP("t", 0)
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=5)
-
-
-class Position:
-    """A partition's position, and the assignment it belongs to, as a result asks for them."""
-
-    def __init__(self, at: int) -> None:
-        self.active = True
-        self.paused = False
-        self.position = at
-
-    def state_value(self, _: TP) -> Position:
-        """That of the only partition."""
-        return self
-
-    def consumed_to(self, position: int) -> None:
-        """Moves on."""
-        self.position = position
 
 
 def result(raw: bytes, position: Position, *, is_lean: bool, aborted: Any = None) -> Any:
@@ -109,15 +92,7 @@ def test_one_at_a_time_they_are_the_same() -> None:
 @pytest.mark.parametrize(("marker", "values"), [(ABORT, [b"v0"]), (COMMIT, [b"v0", b"v1", b"v0"])])
 def test_what_was_aborted_is_passed_over(marker: bytes, values: list[bytes]) -> None:
     """A transaction of two records, its marker, and a record behind."""
-    builder = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
-    for number in range(2):
-        builder.append(number, 1_000, b"k", b"v%d" % number, [])
-    control = _DefaultRecordBatchBuilderPy(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
-    control.append(0, 1_000, marker, b"", [])
-    end = bytearray(control.build())
-    end[0:8] = (2).to_bytes(8, "big")
-    end[ATTRIBUTES_AT] |= CONTROL
-    raw = bytes(builder.build()) + bytes(end) + batch(3, "behind")
+    raw = transaction(2, marker) + batch(3, "behind")
     records = LeanRecords(
         *(PLACE, Records(raw), [(PRODUCER, 0)] if marker == ABORT else [], 0),
         *(None, None, False, READ_COMMITTED),
