@@ -32,6 +32,7 @@ QUIET_MINUTES: Final = 12
 QUIET_SPEED: Final = 300.0
 CATCH_UP_S: Final = 180.0
 SETTLE_S: Final = 90.0
+QUIET_LOOKS: Final = 3
 STATIC: Final = (True, True, False)
 GOALS: Final[dict[str, Any]] = {
     "goals": [
@@ -219,13 +220,18 @@ class _Running:
         )
 
     async def _wait_settled(self, history: History, now_ms: int) -> None:
-        """Until readings of this instant stop coming; what is missing then, the checker names."""
+        """Until readings of this instant stop coming; what is missing then, the checker names.
+
+        Those of teams and queues come last, and on a busy machine seconds after the agents'.
+        """
         deadline = time.monotonic() + SETTLE_S
-        before = -1
+        before: list[int] = []
+        looks = 0
         while time.monotonic() < deadline:
             await history.read_readings()
-            found = sum(len(history.board.of(scope, now_ms)) for scope in SCOPES)
-            if found and found == before:
+            found = [len(history.board.of(scope, now_ms)) for scope in SCOPES]
+            looks = looks + 1 if found == before else 0
+            if all(found) and looks == QUIET_LOOKS:
                 return
             before = found
             await asyncio.sleep(2.0)
