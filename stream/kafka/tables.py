@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import faust
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
 from stream.kafka.blocks import SERVICE_LOG
@@ -61,8 +61,15 @@ class RowRecovery(Recovery):
             began = time.monotonic()
             owned = {tp.partition for tp in self.app.consumer.assignment()}
             restored = [await table.restore(owned) for table in self.tables.values()]
-            if all(restored) and not self.signal_recovery_start.is_set():
+            if not all(restored) or self.signal_recovery_start.is_set():
+                continue
+            try:
                 await self._resume_streams(generation_id=generation)
+            except RebalanceAgain:
+                log.info("partitions were assigned anew while positions were sought")
+            except ServiceStopped:
+                return
+            else:
                 log.info(
                     "ready: partitions %s recovered in %.1f s",
                     sorted(owned) or "none",
