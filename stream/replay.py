@@ -22,7 +22,8 @@ from stream.core.windows import DAY_MINUTES, MINUTE_MS
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.connection import connection_options
 from stream.kafka.delivery import Outgoing, send_batches
-from stream.kafka.topology import Topology, partition_of, prepare
+from stream.kafka.partitioner import partition_of
+from stream.kafka.topology import Topology, prepare
 
 IDLE_MS_MAX: Final = 8 * DAY_MINUTES * MINUTE_MS
 _RECORDS_PER_SEND: Final = 20_000

@@ -15,7 +15,7 @@ from stream import replay as module
 from stream.adapters import timed
 from stream.config import load_settings
 from stream.kafka.delivery import Outgoing
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from stream.replay import replay
 from tests.core.build import call, ms, survey
 from tests.kafka.test_partition import topology

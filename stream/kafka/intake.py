@@ -22,8 +22,8 @@ from stream.core.events import (
 )
 from stream.kafka.deadletters import Origin, dead_letter_headers
 from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.partitioner import partitions_of
 from stream.kafka.site import Site
-from stream.kafka.topology import partition_of
 
 KIND_HEADER: Final = "kpi-kind"
 PENDING_RECORDS_MAX: Final = 10_000
@@ -122,7 +122,8 @@ class Intake:
             keys = list(map(routing_key, found))  # type: ignore[arg-type]
         places = set(map(self._places.get, keys))
         if None in places:
-            places = set(map(self._place, keys))
+            self._look_up({key for key in keys if key not in self._places})
+            places = set(map(self._places.get, keys))
         return places == {self._number}
 
     def _is_ours(
@@ -144,12 +145,15 @@ class Intake:
         return place == self._number
 
     def _place(self, key: str) -> int:
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= _PLACES_CACHED_MAX:
-                self._places.clear()
-            place = self._places[key] = partition_of(key, self._site.topology.partitions)
-        return place
+        if key not in self._places:
+            self._look_up({key})
+        return self._places[key]
+
+    def _look_up(self, keys: set[str]) -> None:
+        if len(self._places) + len(keys) > _PLACES_CACHED_MAX:
+            self._places.clear()
+        numbers = partitions_of([key.encode() for key in keys], self._site.topology.partitions)
+        self._places.update(zip(keys, numbers, strict=True))
 
     def _move(self, record: Any, kind: Kind, place: int, key: str) -> None:
         """Sends a record that another partition owns on, unchanged: it costs speed only."""

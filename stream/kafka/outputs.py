@@ -21,8 +21,8 @@ from stream.kafka.codec import (
     kpi_key,
 )
 from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.partitioner import partitions_of
 from stream.kafka.site import Site
-from stream.kafka.topology import partition_of
 
 
 class Outputs:
@@ -110,8 +110,9 @@ class Outputs:
         self._site.telemetry.readings.inc(len(readings))
         return bool(readings or gone)
 
-    def _put(self, flush: Flush, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> None:
-        partitions = self._site.topology.partitions_of(topic)
-        for key, value in records:
-            place = TP(topic, partition_of(key, partitions))
-            flush.outputs.setdefault(place, []).append(Outgoing(key, value))
+    def _put(self, flush: Flush, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        numbers = partitions_of(
+            [key for key, _ in records], self._site.topology.partitions_of(topic)
+        )
+        for number, (key, value) in zip(numbers, records, strict=True):
+            flush.outputs.setdefault(TP(topic, number), []).append(Outgoing(key, value))

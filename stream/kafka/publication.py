@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from faust.types import TP
@@ -13,8 +13,9 @@ from stream.core.shares import ScopeName
 from stream.core.tallies import Tally
 from stream.kafka.codec import Told
 from stream.kafka.delivery import Outgoing
+from stream.kafka.partitioner import partitions_of
 from stream.kafka.rollupcodec import cut_of, encode_report, encode_shares, share_key
-from stream.kafka.topology import Topology, partition_of
+from stream.kafka.topology import Topology
 
 ROWS_PER_FLUSH_MAX: Final = 50_000
 REPORT_EVERY_MS: Final = 1_000
@@ -105,11 +106,11 @@ class Publication:
 
     def take(self) -> dict[TP, list[Outgoing]]:
         """What is to be written: also, with the rows' own, the tombstones of forgotten shares."""
-        for place in self._engine.shares.take_gone():
-            if self._sequence:  # else nobody was ever told
-                self._put(
-                    self._number_of(place.scope), Outgoing(share_key(self._number, place), None)
-                )
+        gone = self._engine.shares.take_gone()
+        if self._sequence:  # else nobody was ever told
+            numbers = self._numbers_of([place.scope for place in gone])
+            for number, place in zip(numbers, gone, strict=True):
+                self._put(number, Outgoing(share_key(self._number, place), None))
         waiting, self._waiting = self._waiting, {}
         return waiting
 
@@ -117,22 +118,24 @@ class Publication:
         """Returns the partitions of the scopes that something is told now."""
         places, sums = self._engine.shares.take(rows_max)
         records = encode_shares(self._number, self._cut, self._sequence, places, sums)
-        told = set()
-        for place, record in zip(places, records, strict=True):
-            number = self._number_of(place.scope)
+        numbers = self._numbers_of([place.scope for place in places])
+        for number, record in zip(numbers, records, strict=True):
             self._put(number, Outgoing(*record))
-            told.add(number)
-        return told
+        return set(numbers)
 
     def _tallies(self) -> dict[int, dict[str, dict[str, Tally]]]:
         """Each partition of the scopes hears of its own teams' agents only."""
         found: dict[int, dict[str, dict[str, Tally]]] = {}
-        for team, by_kpi in self._engine.verdicts.tallies().items():
-            found.setdefault(self._number_of(ScopeName("team", team)), {})[team] = by_kpi
+        tallies = self._engine.verdicts.tallies()
+        numbers = self._numbers_of([ScopeName("team", team) for team in tallies])
+        for number, (team, by_kpi) in zip(numbers, tallies.items(), strict=True):
+            found.setdefault(number, {})[team] = by_kpi
         return found
 
-    def _number_of(self, scope: ScopeName) -> int:
-        return partition_of(f"{scope.kind}/{scope.scope_id}", self._topology.partitions)
+    def _numbers_of(self, scopes: Sequence[ScopeName]) -> list[int]:
+        """The partition of each of these scopes."""
+        keys = [f"{scope.kind}/{scope.scope_id}".encode() for scope in scopes]
+        return partitions_of(keys, self._topology.partitions)
 
     def _put(self, number: int, record: Outgoing) -> None:
         self._waiting.setdefault(TP(self._topology.rollups, number), []).append(record)

@@ -12,7 +12,6 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, for_code
-from aiokafka.partitioner import murmur2
 
 from stream.config import Settings
 from stream.kafka.access import why_refused
@@ -86,15 +85,6 @@ class Topology:
     def inputs(self) -> tuple[str, str, str]:
         """The topics that a partition is fed from."""
         return self.interactions, self.surveys, self.agent_facts
-
-
-def partition_of(key: str | bytes, partitions: int) -> int:
-    """The partition of `key` by the Java client's hash, which aiokafka shares.
-
-    librdkafka's default differs (CRC32), hence the look at every record's partition.
-    """
-    raw = key.encode() if isinstance(key, str) else key
-    return int((murmur2(raw) & 0x7FFFFFFF) % partitions)
 
 
 async def prepare(settings: Settings) -> Topology:

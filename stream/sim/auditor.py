@@ -22,7 +22,8 @@ from typing import Any
 import orjson
 from faust.types import TP
 
-from stream.kafka.topology import ROLLUPS, ROWS, Topology, partition_of
+from stream.kafka.partitioner import partition_of
+from stream.kafka.topology import ROLLUPS, ROWS, Topology
 from stream.sim.account import Account, Report
 from stream.sim.alertbook import AlertBook
 from stream.sim.counting import MINUTE, Fields

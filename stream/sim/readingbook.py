@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from stream.sim.counting import MINUTE
 from stream.sim.log import Record
 from stream.sim.plan import Plan

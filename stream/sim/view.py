@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from stream.core.goals import Goal, Target
-from stream.kafka.topology import ROLLUPS, ROWS, partition_of
+from stream.kafka.partitioner import partition_of
+from stream.kafka.topology import ROLLUPS, ROWS
 from stream.sim.counting import Definitions, Fields, Groups, Value, latest_teams
 
 Verdict = Literal["no_data", "met", "unproven", "missed"]

@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 from faust.types import TP
 
-from stream.kafka.topology import Topology, partition_of
+from stream.kafka.partitioner import partition_of
+from stream.kafka.topology import Topology
 from stream.sim.counting import HOUR, MINUTE, Fields
 from stream.sim.log import Content
 from stream.sim.plan import Plan

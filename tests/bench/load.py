@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.bench.traffic import PARTITIONS, Contact, Traffic, contacts
 
 _TICK_S: Final = 0.02

@@ -30,10 +30,11 @@ from stream.kafka.clients import KafkaClients
 from stream.kafka.delivery import Flush, send_batches
 from stream.kafka.headers import accept_any_header_name
 from stream.kafka.partition import PartitionStage
+from stream.kafka.partitioner import partition_of
 from stream.kafka.records import make_records_lean
 from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
-from stream.kafka.topology import partition_of, topology_of
+from stream.kafka.topology import topology_of
 from tests.bench.traffic import PARTITIONS, Contact, Traffic, contacts
 from tests.bench.workloads import THROUGHPUT
 from tests.kafka.position import Position
@@ -192,11 +193,12 @@ def run(fetches: Sequence[Fetched], now_ms: int) -> Steps:
 @click.option(
     "--fetch", default=1.5, show_default=True, help="MB of a partition fetched at a time."
 )
+@click.option("--agents", type=int, help="Default: as many as the workload has.")
 @click.option("--rounds", default=3, show_default=True)
-def main(workload: str, records: int, fetch: float, rounds: int) -> None:
+def main(workload: str, records: int, fetch: float, agents: int | None, rounds: int) -> None:
     """Prints microseconds of CPU time an event, by step, and page faults."""
     traffic = _TRAFFIC[workload]
-    traffic = Traffic(traffic.agents, traffic.span_ms, records)
+    traffic = Traffic(agents or traffic.agents, traffic.span_ms, records)
     now_ms = time.time_ns() // 1_000_000
     accept_any_header_name()
     make_records_lean()

@@ -16,7 +16,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 
 PARTITIONS: Final = 4
 SEED: Final = 20_240_229

@@ -11,7 +11,7 @@ import orjson
 
 from stream.config import Settings
 from stream.core.kpis import SCOPE_KINDS
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.chaos.alerting import check_open_alerts, check_transitions
 from tests.chaos.findings import Findings
 from tests.chaos.history import History

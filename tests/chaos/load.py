@@ -14,7 +14,7 @@ import orjson
 from stream.adapters import TimedEvent, read_events
 from stream.core.events import Kind
 from stream.core.windows import DAY_MINUTES, MINUTE_MS
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.kafka.test_exact import BANK, SHOP
 from tests.oracle import data_dir
 

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from stream.kafka.delivery import Outgoing, send_batches
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.kafka.live import WorkerProcess, wait_until, written_settings
 
 PARTITIONS: Final = 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.bench.traffic import PARTITIONS, Traffic, produce
 from tests.chaos.pressure import total
 from tests.kafka.live import WorkerProcess, wait_until, written_settings

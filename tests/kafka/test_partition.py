@@ -16,10 +16,11 @@ from stream.kafka.clients import KafkaClients
 from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
+from stream.kafka.partitioner import partition_of
 from stream.kafka.recovery import StoredState, sort_records
 from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
-from stream.kafka.topology import Topology, partition_of
+from stream.kafka.topology import Topology
 
 NOON_MS = 1_710_504_000_000
 MINUTE_MS = 60_000

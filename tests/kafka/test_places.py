@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stream.config import Settings, load_settings
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from stream.replay import replay
 from tests.kafka.board import Board, differences, with_samples
 from tests.kafka.live import Sent, TopicReader, WorkerProcess, send, written_settings

@@ -21,7 +21,7 @@ from stream.kafka.clocks import CLOCK_KEY
 from stream.kafka.delivery import Flush, Outgoing
 from stream.kafka.intake import KIND_HEADER
 from stream.kafka.partition import PartitionStage
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage
 
 TOPICS: Final = ("interactions", "surveys", "agent-facts")

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer
 
 from stream.core.measures import Thresholds, measure_ids
 from stream.core.rowids import ID_BYTES
+from stream.kafka.partitioner import partition_of
 from stream.kafka.recovery import sort_records
 from stream.kafka.rowcodec import RowDecoder
-from stream.kafka.topology import partition_of
 from tests.kafka.live import TopicReader, WorkerProcess, written_settings
 from tests.kafka_broker.broker import KafkaBroker
 

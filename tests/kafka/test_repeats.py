@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.kafka.partition import PartitionStage
+from stream.kafka.partitioner import partition_of
 from stream.kafka.recovery import sort_records
-from stream.kafka.topology import partition_of
 from tests.core.auditor import Auditor
 from tests.core.test_properties import plain
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, stage, store

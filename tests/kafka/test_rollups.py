@@ -18,11 +18,11 @@ from stream.kafka import publication
 from stream.kafka.codec import CHECKPOINT_KEY
 from stream.kafka.delivery import Flush
 from stream.kafka.partition import PartitionStage
+from stream.kafka.partitioner import partition_of
 from stream.kafka.recovery import DisagreementError, sort_records
 from stream.kafka.rollupcodec import REPORT, SHARE
 from stream.kafka.rollups import RollupStage
 from stream.kafka.site import Site
-from stream.kafka.topology import partition_of
 from tests.core.build import goal
 from tests.kafka.test_partition import MINUTE_MS, NOON_MS, Record, call, stage, stored
 

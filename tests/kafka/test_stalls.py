@@ -15,7 +15,7 @@ import pytest
 from stream.config import Settings, load_settings
 from stream.kafka.codec import CHECKPOINT_KEY
 from stream.kafka.intake import PENDING_RECORDS_MAX
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from tests.chaos.pressure import total
 from tests.chaos.state import Stored, read_state
 from tests.conftest import NewKafka

@@ -19,7 +19,8 @@ from stream.cli import main
 from stream.config import Settings, load_settings
 from stream.kafka import topology
 from stream.kafka.partition import PartitionStage
-from stream.kafka.topology import TopologyError, partition_of, prepare
+from stream.kafka.partitioner import partition_of
+from stream.kafka.topology import TopologyError, prepare
 from tests.kafka.test_partition import call, stage
 from tests.kafka_broker.broker import KafkaBroker
 from tests.ports import free_port

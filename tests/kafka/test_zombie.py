@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from stream.config import Settings, load_settings
-from stream.kafka.topology import partition_of
+from stream.kafka.partitioner import partition_of
 from stream.kafka.transactions import FENCED
 from tests.chaos.state import read_state
 from tests.kafka.live import Sent, WorkerProcess, read_topic, send, wait_until, written_settings
