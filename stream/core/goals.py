@@ -14,7 +14,8 @@ from enum import IntEnum
 from statistics import NormalDist
 from typing import Final, Literal
 
-from stream.core.kpis import Kpi, ScopeKind, ratio
+from stream.core.kpis import Kpi, ScopeKind
+from stream.core.ratios import ratio
 
 
 class Verdict(IntEnum):

@@ -111,15 +111,6 @@ def _weighted(sums: npt.NDArray[np.int64], terms: ColumnTerms) -> npt.NDArray[np
     return total
 
 
-def ratio(numerator: int, denominator: int, kpi: Kpi) -> float | int | None:
-    """The KPI's value from its two exact sums; `None` where the denominator is not positive."""
-    if denominator <= 0:
-        return None
-    if kpi.shape == "count":
-        return numerator
-    return kpi.scale * numerator / (denominator * kpi.divisor)
-
-
 def _sum(*names: str) -> Terms:
     return tuple((name, 1) for name in names)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ import numpy.typing as npt
 from stream.core.arrays import Ints, grown
 from stream.core.buckets import Buckets
 from stream.core.goals import Judgement
-from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of, ratio
+from stream.core.kpis import Form, Kpi, ScopeKind, kpis_of
+from stream.core.ratios import ratios
 from stream.core.scopes import EVERY_WINDOW, Masks, ScopeTable
 from stream.core.verdicts import Verdicts
 from stream.core.windows import MINUTE_MS, Window
@@ -151,12 +153,10 @@ class Readings:
         if kpi.name in partial:
             return [Figure(kpi, None, 0)] * len(sums)
         numerators, denominators = form.columns_of(sums)
-        return [
-            Figure(kpi, ratio(numerator, denominator, kpi), max(0, denominator))
-            for numerator, denominator in zip(
-                numerators.tolist(), denominators.tolist(), strict=True
-            )
-        ]
+        samples = np.maximum(denominators, 0).tolist()
+        columns = zip(repeat(kpi), ratios(numerators, denominators, kpi), samples)
+        # As `Figure._make` does, without a step in Python: readings have a dozen of them.
+        return list(map(tuple.__new__, repeat(Figure), columns))
 
     def _judgements(
         self,

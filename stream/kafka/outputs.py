@@ -114,5 +114,8 @@ class Outputs:
         numbers = partitions_of(
             [key for key, _ in records], self._site.topology.partitions_of(topic)
         )
+        found: dict[int, list[Outgoing]] = {}
         for number, (key, value) in zip(numbers, records, strict=True):
-            flush.outputs.setdefault(TP(topic, number), []).append(Outgoing(key, value))
+            found.setdefault(number, []).append(Outgoing(key, value))
+        for number, outgoing in found.items():
+            flush.outputs.setdefault(TP(topic, number), []).extend(outgoing)

@@ -35,7 +35,7 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
         return [partition_of(key, partitions) for key in keys]
     sizes = np.fromiter(map(len, keys), dtype=np.int64, count=len(keys))
     found = np.zeros(len(keys), dtype=np.int64)
-    for size in np.unique(sizes).tolist():
+    for size in set(sizes.tolist()):
         alike = np.flatnonzero(sizes == size)
         found[alike] = _hashes([keys[at] for at in alike.tolist()], size) & _POSITIVE
     of_each: list[int] = (found % partitions).tolist()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.core.kpis import CATALOGUE, SCOPE_KINDS, Kpi, definitions, kpis_of, ratio
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS, Kpi, definitions, kpis_of
 from stream.core.measures import COLUMN, COLUMNS, Threshold, Thresholds
+from stream.core.ratios import ratio
 
 
 def value(name: str, kind: str, **sums: int) -> tuple[float | int | None, int]:
