@@ -124,8 +124,8 @@ def reading_fields(reading: Reading) -> dict[str, Any]:
         "window": reading.window,
         "as_of": iso(reading.as_of_ms),
         "kpis": {
-            figure.kpi.name: {"value": figure.value, "samples": figure.samples}
-            for figure in reading.figures
+            kpi.name: {"value": value, "samples": samples}
+            for kpi, value, samples in reading.figures
         },
     }
 
