@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
 from sys import intern
 from typing import NamedTuple
 
@@ -19,8 +21,14 @@ class Dims(NamedTuple):
     reason: str | None
 
 
-def lasting(dims: Dims) -> Dims:
+def lasting(dims: Sequence[Dims]) -> list[Dims]:
     """The same, to be kept: of names that are in many combinations, one copy."""
-    if None in dims:
-        return Dims(*(None if name is None else intern(name) for name in dims))
-    return Dims._make(map(intern, dims))  # type: ignore[arg-type]
+    columns = map(_interned, zip(*dims, strict=True))
+    # As `Dims._make` does, without a step in Python for each.
+    return list(map(tuple.__new__, repeat(Dims), zip(*columns, strict=True)))
+
+
+def _interned(names: Sequence[str | None]) -> list[str | None]:
+    if None in names:
+        return [None if name is None else intern(name) for name in names]
+    return list(map(intern, names))  # type: ignore[arg-type]

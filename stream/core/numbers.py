@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar, cast
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 N = TypeVar("N", bound=Hashable)
 
@@ -20,30 +20,17 @@ class Numbers(Generic[N]):
 
     def hold(self, name: N) -> int:
         """The number of `name`, with one more reference to it."""
-        number = self.of.get(name)
-        if number is None:
-            if self._free:
-                number = self._free.pop()
-                self.names[number] = name
-            else:
-                number = len(self.names)
-                self.names.append(name)
-                self._references.append(0)
-            self.of[name] = number
-        self._references[number] += 1
+        (number,) = self.hold_all([name])
         return number
 
-    def hold_all(self, names: Iterable[N | None]) -> list[int]:
+    def hold_all(self, names: Sequence[N | None]) -> list[int]:
         """The same for many names; None has number 0, which has to be reserved."""
-        of, hold, references = self.of, self.hold, self._references
-        numbers = []
-        for name in names:
-            number = 0 if name is None else of.get(name)
-            if number is None:
-                number = hold(cast("N", name))
-            elif number:
-                references[number] += 1
-            numbers.append(number)
+        of, references = self.of, self._references
+        new = [name for name in dict.fromkeys(names) if name is not None and name not in of]
+        self._give(new)
+        numbers = [0 if name is None else of[name] for name in names]
+        for number in numbers:
+            references[number] += 1
         return numbers
 
     def let_go(self, number: int) -> bool:
@@ -59,3 +46,15 @@ class Numbers(Generic[N]):
         del self.of[name]
         self.names[number] = None
         self._free.append(number)
+
+    def _give(self, names: Sequence[N]) -> None:
+        """Numbers to names that have none: first those that others had."""
+        reused = self._free[len(self._free) - min(len(names), len(self._free)) :]
+        del self._free[len(self._free) - len(reused) :]
+        for number, name in zip(reused, names, strict=False):
+            self.names[number] = name
+        fresh = names[len(reused) :]
+        given = [*reused, *range(len(self.names), len(self.names) + len(fresh))]
+        self.names += fresh
+        self._references += [0] * len(fresh)
+        self.of.update(zip(names, given, strict=True))

@@ -116,17 +116,20 @@ class RowStore(Generic[D]):
         """How many rows there are."""
         return len(self._places)
 
-    def numbers(self, dims: Sequence[D], lasting: Callable[[D], D] = lambda dims: dims) -> Ints:
+    def numbers(
+        self,
+        dims: Sequence[D],
+        lasting: Callable[[Sequence[D]], Sequence[D]] = lambda dims: dims,
+    ) -> Ints:
         """The numbers of combinations of dimensions, to be given to rows at once.
 
-        `lasting` is what is kept of a new one.
+        `lasting` is what is kept of new ones.
         """
         numbers = self._numbers.of
         found = np.array(list(map(numbers.get, dims, repeat(_UNKNOWN))), dtype=np.int64)
         if (unknown := np.flatnonzero(found == _UNKNOWN)).size:
             new = [dims[position] for position in unknown.tolist()]
-            for of in dict.fromkeys(new):
-                self._introduce(lasting(of))
+            self._introduce(lasting([*dict.fromkeys(new)]))
             found[unknown] = list(map(numbers.__getitem__, new))
         return found
 
@@ -235,10 +238,10 @@ class RowStore(Generic[D]):
         self._numbers.let_go(index)
         self._numbers.free(index)
 
-    def _introduce(self, dims: D) -> None:
-        index = self._numbers.hold(dims)
-        self._rows_of_dims = roomy(self._rows_of_dims, index)
-        self._new_dims.append(index)
+    def _introduce(self, dims: Sequence[D]) -> None:
+        given = self._numbers.hold_all(dims)
+        self._rows_of_dims = roomy(self._rows_of_dims, max(given))
+        self._new_dims += given
 
     def _minute_of(self, minute: int) -> Minute:
         """What is at hand of a minute, made from its rows."""

@@ -114,7 +114,7 @@ class RowDecoder:
         return StoredRows(
             minute=heads["minute"].astype(np.int64),
             segment=heads["segment"].astype(np.int64),
-            dims=[lasting(Dims(*orjson.loads(text))) for text in texts],
+            dims=lasting([Dims(*orjson.loads(text)) for text in texts]),
             dims_at=np.array(dims_at, dtype=np.int64),
             latest_ms=latest_ms,
             ids=[value[end:] for value, end in zip(values, ends, strict=True)],

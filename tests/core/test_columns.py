@@ -28,8 +28,10 @@ def test_every_dimension_comes_from_its_own_field() -> None:
     fields = {name: name for name in names}
     found = dims_of([call(**fields), survey(**fields), call(agent_id=None)])
     assert found == [tuple(names), tuple(names), (None,) * 8]
-    assert lasting(found[0]).reason == "reason"
-    assert lasting(found[2]) == (None,) * 8
+    kept = lasting(found)
+    assert kept == found
+    assert kept[0].reason == "reason"
+    assert kept[0].queue is kept[1].queue
 
 
 def test_each_event_of_a_mixed_block_has_its_own_time_id_and_measures() -> None:

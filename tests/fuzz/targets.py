@@ -57,8 +57,8 @@ def events(raw: bytes, folder: Path) -> None:
                 event_digests(kind_of(found), [found.event_id])[0], "little"
             )
             routing_key(found).encode()
-            (dims,) = dims_of([found])
-            "".join(name or "" for name in lasting(dims)).encode()
+            (dims,) = lasting(dims_of([found]))
+            "".join(name or "" for name in dims).encode()
 
 
 def clocks(raw: bytes, folder: Path) -> None:
