@@ -40,10 +40,20 @@ def summed(keys: Ints, rows: Ints) -> tuple[Ints, Ints]:
 
 
 def run_sums(rows: Ints, starts: Ints) -> Ints:
-    """Runs of rows added up, each from its start to the next one's: [run, column]."""
+    """Runs of rows added up, each from its start to the next one's: [run, column].
+
+    Most runs are of one row, so only the others are added: `reduceat` over all takes three times
+    as long.
+    """
     if len(starts) == len(rows):
         return rows
-    sums: Ints = np.add.reduceat(rows, starts, axis=0)
+    sums = rows[starts]
+    is_later = np.ones(len(rows), dtype=bool)
+    is_later[starts] = False
+    later = np.flatnonzero(is_later)
+    of_run = np.searchsorted(starts, later, side="right") - 1
+    begins = runs(of_run)
+    sums[of_run[begins]] += np.add.reduceat(rows[later], begins, axis=0)
     return sums
 
 
