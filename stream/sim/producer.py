@@ -43,11 +43,21 @@ class Batch:
         self.contents: list[Content] = []
         self._bytes = 0
 
+    @property
+    def _builder(self) -> Batch:
+        """What aiokafka puts records with; deliveries turn to it directly."""
+        return self
+
     def append(
-        self, *, timestamp: object, key: bytes | None, value: bytes | None, headers: Sequence[Any]
+        self,
+        offset: int,
+        timestamp: object,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[Any],
     ) -> object | None:
         """Adds a record; None where it does not fit any more."""
-        del timestamp
+        del offset, timestamp
         size = len(key or b"") + len(value or b"")
         if self.contents and self._bytes + size > BATCH_BYTES:
             return None

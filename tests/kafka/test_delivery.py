@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.types import TP
 
 from stream.config import load_settings
@@ -20,22 +21,6 @@ PARTS = ("rows", "outputs", "states")
 OFFSETS = {TP("interactions", 0): 7}
 
 
-class Batch:
-    """A batch that has room."""
-
-    def __init__(self) -> None:
-        self.records = 0
-
-    def append(self, **_: Any) -> int:
-        """Takes anything."""
-        self.records += 1
-        return self.records
-
-    def record_count(self) -> int:
-        """How many it took."""
-        return self.records
-
-
 class Kafka:
     """Producer and consumer in one; notes what was acknowledged, and fails at one topic."""
 
@@ -44,11 +29,13 @@ class Kafka:
         self._failing = failing
         self._rebalanced = rebalanced
 
-    def create_batch(self) -> Batch:
+    def create_batch(self) -> BatchBuilder:
         """An empty one."""
-        return Batch()
+        return BatchBuilder(1_024, 0)
 
-    async def send_batch(self, _: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(
+        self, _: BatchBuilder, topic: str, *, partition: int
+    ) -> asyncio.Future[None]:
         """Acknowledges a little later."""
         del partition
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

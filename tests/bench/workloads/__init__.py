@@ -20,13 +20,13 @@ THROUGHPUT: Final = (
     Throughput(
         "backfill",
         "10,000 agents, eight hours in one go, nearly every event a row of its own",
-        Traffic(10_000, 8 * _HOUR_MS, 500_000),
+        Traffic(10_000, 8 * _HOUR_MS, 1_000_000),
     ),
-    Throughput("small", "200 agents, the last hour", Traffic(200, _HOUR_MS, 300_000)),
+    Throughput("small", "200 agents, the last hour", Traffic(200, _HOUR_MS, 600_000)),
     Throughput(
         "live",
-        "10,000 agents, the last five minutes, a few rows a minute for each",
-        Traffic(10_000, 5 * _MINUTE_MS, 400_000),
+        "10,000 agents, the last ten minutes, a few rows a minute for each",
+        Traffic(10_000, 10 * _MINUTE_MS, 800_000),
     ),
 )
 _PACED: Final[tuple[Workload, ...]] = tuple(
