@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 from faust.types import TP
 
 from stream.config import load_settings
-from stream.kafka.delivery import AtLeastOnce, DeliveryError, Flush, Outgoing, RebalancedError
+from stream.kafka.delivery import (
+    AtLeastOnce,
+    DeliveryError,
+    Flush,
+    Outgoing,
+    RebalancedError,
+    send_batches,
+)
 from stream.kafka.recovery import Latest
 from stream.kafka.rolluplane import RollupLane
 from stream.kafka.rowlane import RowLane
@@ -132,3 +140,29 @@ def test_a_partition_is_fenced_before_it_is_read(
     asyncio.run(made.recover(1))
     assert steps[0] == "fenced 1"
     assert "read" in steps
+
+
+def test_records_go_in_as_many_batches_as_they_need() -> None:
+    """In their order, each once, one that is larger than a batch alone; of none, none is sent."""
+    sent: list[list[bytes]] = []
+
+    class Producer:
+        """Takes batches."""
+
+        def create_batch(self) -> BatchBuilder:
+            """One that holds a few records."""
+            return BatchBuilder(300, 0)
+
+        async def send_batch(self, batch: BatchBuilder, *_: Any, **__: Any) -> Any:
+            """Reads it."""
+            count, read = batch.record_count(), DefaultRecordBatch(bytes(batch._build()))
+            sent.append([record.value for record in read])
+            assert len(sent[-1]) == count
+
+    values = [b"%d" % n * (400 if n == 7 else 60) for n in range(10)]
+    producer: Any = Producer()
+    asyncio.run(send_batches(producer, TP("t", 0), [Outgoing(b"k", value) for value in values]))
+    assert [value for batch in sent for value in batch] == values
+    assert [len(batch) for batch in sent] == [3, 3, 1, 1, 2]
+    asyncio.run(send_batches(producer, TP("t", 0), []))
+    assert len(sent) == 5
