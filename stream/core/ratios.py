@@ -12,6 +12,7 @@ from stream.core.kpis import Kpi
 
 # Up to here int64 and float64 are the same numbers, and one division rounds as Python's does.
 _EXACT_MAX: Final = 2**53
+_FEW: Final = 16
 
 
 def ratio(numerator: int, denominator: int, kpi: Kpi) -> float | int | None:
@@ -25,13 +26,21 @@ def ratio(numerator: int, denominator: int, kpi: Kpi) -> float | int | None:
 
 def ratios(numerators: Ints, denominators: Ints, kpi: Kpi) -> list[float | int | None]:
     """The same of many at once, to the last bit."""
-    both = (numerators, denominators)
-    ends = [int(end) for sums in both for end in (sums.min(initial=0), sums.max(initial=0))]
-    largest = max(map(abs, ends)) * max(kpi.scale, kpi.divisor)
-    if kpi.shape == "count" or largest > _EXACT_MAX:
+    if (
+        kpi.shape == "count"
+        or len(numerators) < _FEW
+        or not _are_exact(numerators, denominators, kpi)
+    ):
         return list(map(ratio, numerators.tolist(), denominators.tolist(), repeat(kpi)))
     is_there = denominators > 0
     found = np.full(len(numerators), None, dtype=object)
     found[is_there] = numerators[is_there] * kpi.scale / (denominators[is_there] * kpi.divisor)
     values: list[float | int | None] = found.tolist()
     return values
+
+
+def _are_exact(numerators: Ints, denominators: Ints, kpi: Kpi) -> bool:
+    """Whether all that is divided is the same number in floats."""
+    both = (numerators, denominators)
+    ends = [int(end) for sums in both for end in (sums.min(), sums.max())]
+    return max(map(abs, ends)) * max(kpi.scale, kpi.divisor) <= _EXACT_MAX
