@@ -197,5 +197,4 @@ class ScopeTable:
             self.sums = grown(self.sums, capacity, axis=1)
             for array in (*_MASKS, "stagger"):
                 setattr(self, array, grown(getattr(self, array), capacity))
-        for slot, name in slots.items():
-            self.stagger[slot] = crc32(name.encode())
+        self.stagger[list(slots)] = [crc32(name.encode()) for name in slots.values()]

@@ -61,8 +61,9 @@ class Teams:
         latest_ms = self._at_ms.copy()
         np.maximum.at(latest_ms, slots[is_other], at_ms[is_other])
         others = np.flatnonzero(is_other & (at_ms == latest_ms[slots]))
+        others, changed = self._note_first(others, slots, teams, at_ms)
         columns = (column[others].tolist() for column in (slots, teams, at_ms))
-        changed = [
+        changed += [
             slot for slot, team, at in zip(*columns, strict=True) if self._is_later(slot, team, at)
         ]
         return list(dict.fromkeys(changed))
@@ -82,6 +83,16 @@ class Teams:
     def _seen(self, slot: int) -> tuple[str, str]:
         seen = self._numbers.names[self._of[slot]] if slot < len(self._of) else None
         return seen or ("", "")
+
+    def _note_first(
+        self, others: Ints, slots: Ints, teams: Ints, at_ms: Ints
+    ) -> tuple[Ints, list[int]]:
+        """Notes the only event of each slot that has no team yet; which are left, and who has."""
+        _, place, mentions = np.unique(slots[others], return_inverse=True, return_counts=True)
+        is_first = (mentions[place] == 1) & (self._of[slots[others]] == _NONE)
+        first = others[is_first]
+        self._of[slots[first]], self._at_ms[slots[first]] = teams[first], at_ms[first]
+        return others[~is_first], slots[first].tolist()
 
     def _is_later(self, slot: int, team: int, at_ms: int) -> bool:
         """Notes what an event says, if it is later than what is known; whether the team is new."""

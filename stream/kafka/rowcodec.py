@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -26,6 +27,7 @@ FORMAT: Final = 1
 ROW: Final = b"r"
 _HEAD: Final = np.dtype([("tag", "S1"), ("minute", ">u4"), ("segment", ">u2")])
 _HEAD_BYTES: Final = _HEAD.itemsize
+_AS_JSON: Final = msgspec.json.Encoder()
 
 
 def fingerprint(layout: Sequence[str]) -> int:
@@ -41,7 +43,7 @@ def encode_row_key(key: RowKey[Dims]) -> bytes:
 
 def _text(dims: Dims | None) -> bytes:
     assert dims is not None, "a live row's dimensions are interned"
-    return orjson.dumps(list(dims))
+    return _AS_JSON.encode(dims)
 
 
 class RowEncoder:
@@ -85,8 +87,7 @@ class RowEncoder:
         texts += [b""] * (len(dims) - len(texts))
         for index in [index for index in indices if told[index] is not dims[index]]:
             told[index] = dims[index]
-            # A copy: what orjson returns keeps the room that it was written in, 4 KB.
-            texts[index] = bytes(memoryview(_text(dims[index])))
+            texts[index] = _text(dims[index])
         return list(map(texts.__getitem__, indices))
 
 
