@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self
@@ -122,16 +122,30 @@ class Stack:
         )
 
     def stop_ours(self) -> dict[str, int]:
-        """What of these runs ends as `docker compose stop` ends it, in its time; exit codes."""
+        """What of these runs ends as `docker compose stop` ends it, in its time; exit codes.
+
+        What has ended is unwell by its own check, or that is none.
+        """
         running: list[str] = [name for name in files.OURS if name in self.units]
         patience_s = {
             n: files.seconds(self.services[n].get("stop_grace_period", 10)) for n in running
         }
-        with ThreadPoolExecutor(len(files.OURS)) as threads:
+        if not running:
+            return {}
+        with ThreadPoolExecutor(len(running)) as threads:
             codes = threads.map(lambda n: self.units[n].stop(patience_s[n]), running)
             found = dict(zip(running, codes, strict=True))
+        assert self._unwell(running) == dict.fromkeys(running, True)
         for name in running:
             self.units.pop(name).close()
+        return found
+
+    def restart(self, *names: str) -> dict[str, bool]:
+        """SIGKILL, and start; whether each was unwell in between."""
+        for name in names:
+            self.units[name].kill()
+        found = self._unwell(names)
+        self._run(names)
         return found
 
     def _start(self, *names: str, deploy: Path = DEPLOY) -> None:
@@ -139,9 +153,15 @@ class Stack:
         for name in names:
             restarts = self.services[name]["restart"] == "unless-stopped"
             self.units[name] = Unit(name, *self._described(name, deploy), restarts=restarts)
+        self.were_unwell |= self._unwell(names)
+        self._run(names)
+
+    def _unwell(self, names: Sequence[str]) -> dict[str, bool]:
         with ThreadPoolExecutor(len(names)) as threads:
             unwell = threads.map(lambda name: self.units[name].is_unwell(), names)
-            self.were_unwell |= dict(zip(names, unwell, strict=True))
+            return dict(zip(names, unwell, strict=True))
+
+    def _run(self, names: Iterable[str]) -> None:
         for name in names:
             self.units[name].start()
         for name in names:

@@ -23,7 +23,7 @@ from tests.service.conftest import Site
 from tests.service.hosts import Hosts
 from tests.service.kubernetes import pod
 from tests.service.program import START_S, HttpCheck, Unit, owned
-from tests.service.stack import NOT_HERE
+from tests.service.stack import BESIDE_KAFKA, NOT_HERE
 from tests.service.systemd import service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -54,6 +54,14 @@ def test_compose_finds_itself(site: Site) -> None:
     known = stack.ask("prometheus", "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     assert [found["url"] for found in known] == [f"{stack.url('alertmanager')}/api/v2/alerts"]
     assert stack.stop_ours() == dict.fromkeys(files.OURS, 0)
+
+
+def test_what_is_gone_is_unwell(site: Site) -> None:
+    """Prometheus and Alertmanager, by their own checks, and well again once they are back.
+
+    Ours wherever they are stopped, and Kafka before its start: its check takes a JVM, and a minute.
+    """
+    assert site.stack.restart(*BESIDE_KAFKA) == dict.fromkeys(BESIDE_KAFKA, True)
 
 
 def test_units_start_what_they_say(site: Site, tmp_path: Path) -> None:
