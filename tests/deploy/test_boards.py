@@ -250,6 +250,36 @@ def test_agents_are_each_ranked_once(promtool: str, tmp_path: Path) -> None:
     answers(promtool, tmp_path, text, {everyone: 4})
 
 
+@pytest.mark.parametrize("notifiers", [0, 1, 2])
+def test_people_go_by_their_name_where_the_roster_has_one(
+    promtool: str, tmp_path: Path, notifiers: int
+) -> None:
+    """In the ranking and among the alerts; the others by their id, and all where nobody serves it.
+
+    A second notifier that is not gone yet, with another name for somebody, makes nobody two.
+    """
+    shown = exporter.metrics(exporter.engine(satisfied=0))
+    entry = 'kpi_stream_roster_info{agent="a-1",name="Mika",site="",team=""} 1.0'
+    assert entry in exporter.notifier()
+    served = [entry.replace("{", f'{{instance="{n}",').replace("Mika", f"Mika {n}") for n in "ab"]
+    text = "\n".join([*served[:notifiers], shown])
+    wall = [q for q in ALL if q.board == "wall"]
+    ranked = [f"({q.filled()})" for q in wall if q.panel.startswith("Agents of")]
+    fired = [f"({q.filled()})" for q in wall if q.panel == "Alerts firing"]
+    everyone, alerts = " or ".join(ranked), " or ".join(fired)
+
+    def called(*names: str) -> str:
+        given = [f'label_replace(vector(1), "name", "{name}", "", "")' for name in names]
+        return f"and on (name) ({' or '.join(given)})"
+
+    expected = {
+        f"({everyone}) {called('Mika a', 'Mika b')}": min(notifiers, 1),
+        f"({everyone}) {called('a-0', 'a-1', 'a-2', 'a-3')}": 4 - min(notifiers, 1),
+        f"({alerts}) {called(exporter.TEAM)}": 1,
+    }
+    answers(promtool, tmp_path, text, expected)
+
+
 def test_a_sites_teams_are_those_with_somebody_there(promtool: str, tmp_path: Path) -> None:
     """Once, however many of its agents are there; and not at a site where it has nobody."""
     text = exporter.metrics(exporter.engine(satisfied=0))

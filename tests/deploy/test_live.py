@@ -34,6 +34,9 @@ WEEK_S: Final = 7 * 86_400
 HOUR_MS: Final = 3_600_000
 SEED: Final = 7
 SITE: Final = "north"
+# Who is in the roster; nobody else is.
+NAMED: Final = agents(SEED)[0][0]
+NAME: Final = "Kestrel"
 # No quicker: it is also how long a busy machine has to answer, or its series end until the next.
 SCRAPE_S: Final = 3
 SCRAPES_MAX: Final = 5
@@ -164,6 +167,8 @@ def scraped(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
         metrics={"show": {"windows": windows}},
     )
     folder = tmp_path_factory.mktemp("walls")
+    (folder / "notify").mkdir()
+    (folder / "notify" / "roster.yaml").write_text(f"agents: {{{NAMED}: {{name: {NAME}}}}}\n")
     with (
         Webhook() as lead,
         WorkerProcess(folder, settings, goals()) as worker,
@@ -353,13 +358,16 @@ def test_a_figure_has_its_samples_and_last_weeks_beside_it(scraped: Scraped) -> 
 
 
 def test_agents_are_ranked_within_their_colour(scraped: Scraped) -> None:
-    """All ten of a team, the best first; on the window where nothing is judged, in one colour."""
+    """All ten of a team, the best first, by name where there is one; unjudged, in one colour."""
     ranked = [q for q in queries.queries() if q.board == "wall" and q.panel.startswith("Agents of")]
     found = {q.ref: scraped.prometheus.query(q.filled(team=TEAMS[0], window="7d")) for q in ranked}
     assert {ref for ref, series in found.items() if series} == {"free"}
     values = [float(series["value"][1]) for series in found["free"]]
     assert len(values) == len(agents(SEED)) // len(TEAMS)
     assert values == sorted(values, reverse=True)
+    names = {series["metric"]["id"]: series["metric"]["name"] for series in found["free"]}
+    assert names == {id_: NAME if id_ == NAMED else id_ for id_ in names}
+    assert NAMED in names
 
 
 def test_the_pipeline_says_which_receiver_is_told(scraped: Scraped) -> None:

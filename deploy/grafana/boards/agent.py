@@ -29,6 +29,7 @@ def agent() -> dashboard.Dashboard:
         "contacts say little: look at the number in brackets before anything else.",
         (
             variable("agent"),
+            variable("agents_name"),
             variable("agents_team"),
             variable("agents_site"),
             variable("window", "today"),

@@ -20,6 +20,7 @@ _VARIABLES: Final = {
     "team": ("Team", 'kpi_agent_info{site=~"$site"}', "team"),
     "queue": ("Queue", 'kpi_samples{scope="queue"}', "id"),
     "agent": ("Agent", "kpi_agent_info", "id"),
+    "agents_name": ("Name", 'kpi_stream_roster_info{agent="$agent"}', "name"),
     "agents_team": ("Team", 'kpi_agent_info{id="$agent"}', "team"),
     "agents_site": ("Site", 'kpi_agent_info{id="$agent"}', "site"),
     "window": ("Window", "kpi_samples", "window"),
@@ -29,7 +30,7 @@ _VARIABLES: Final = {
 def variable(name: str, value: str | None = None, *, anywhere: bool = False) -> Any:
     """A choice at the top of a board. `anywhere` also offers all of them at once.
 
-    An agent's team and site follow from the agent.
+    An agent's name, team and site follow from the agent.
     """
     label, series, listed = _VARIABLES[name]
     name = name.removeprefix("agents_")

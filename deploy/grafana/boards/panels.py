@@ -126,7 +126,10 @@ def beside(kpi: Kpi, where: Where, text: Text = DESK) -> stat.Panel:
 
 
 def ranking(title: str, kpi: Kpi, where: Where, text: Text) -> bargauge.Panel:
-    """All scopes of a kind by one KPI, the best first, each in the colour of its verdict."""
+    """All scopes of a kind by one KPI, the best first, each in the colour of its verdict.
+
+    Under their names in the roster, where they are there.
+    """
     unit, decimals = unit_of(kpi)
     panel = bargauge.Panel().title(title).datasource(SOURCE).unit(unit).decimals(decimals)
     panel.reduce_options(last()).text(sized(text)).no_value(EMPTY)
@@ -141,8 +144,9 @@ def ranking(title: str, kpi: Kpi, where: Where, text: Text) -> bargauge.Panel:
     order = "sort" if kpi.direction == "down" else "sort_desc"
     queries = promql.judged(kpi, where)
     for verdict in ("met", "near", "free", "unproven", "missed"):
-        name = f"{MARKS[verdict]} {{{{id}}}} ({{{{n}}}})".strip()
-        panel.with_target(now(f"{order}({queries[verdict]})", verdict, name))
+        name = f"{MARKS[verdict]} {{{{name}}}} ({{{{n}}}})".strip()
+        asked = promql.named(queries[verdict], f"{kpi.metric}{{{where.labels}}}")
+        panel.with_target(now(f"{order}({asked})", verdict, name))
         panel.override_by_query(verdict, [fixed(COLOURS[verdict])])
     return panel
 
@@ -157,7 +161,7 @@ def alerts(title: str, selections: Sequence[str], text: Text) -> stat.Panel:
     )
     for severity, colour in SEVERITIES.items():
         expression = promql.firing_for_s(severity, *selections)
-        panel.with_target(now(expression, severity, "{{id}}: {{goal}}"))
+        panel.with_target(now(expression, severity, "{{name}}: {{goal}}"))
         panel.override_by_query(severity, [fixed(colour)])
     return panel
 

@@ -104,7 +104,22 @@ def firing_for_s(severity: str, *selections: str) -> str:
     """For how long alerts of a severity have been firing, the longest first."""
     metric = "kpi_alert_fired_timestamp_seconds"
     found = " or ".join(f'{metric}{{severity="{severity}",{labels}}}' for labels in selections)
-    return f"sort_desc(time() - max by (goal, scope, id) ({found}))"
+    lasted = named(f"time() - max by (goal, scope, id) ({found})", found)
+    return f"sort_desc({lasted})"
+
+
+def named(expression: str, everyone: str) -> str:
+    """With who it is as the label `name`: an agent's in the roster, else the id.
+
+    `everyone`: series of all whom it may be about. The notifier serves the roster; of two
+    notifiers, and while a name changes, one entry counts.
+    """
+    entries = "topk by (agent) (1, kpi_stream_roster_info)"
+    of_agents = f'label_replace({entries}, "scope", "agent", "agent", ".+")'
+    names = f'label_replace({of_agents}, "id", "$1", "agent", "(.+)")'
+    ids = f'label_replace(group by (scope, id) ({everyone}), "name", "$1", "id", "(.+)")'
+    who = f"{names} or on (scope, id) {ids}"
+    return f"({expression}) * on (scope, id) group_left (name) ({who})"
 
 
 def in_site(expression: str) -> str:
