@@ -16,6 +16,7 @@ class Instant(click.ParamType):
     """RFC 3339 with an offset, or integer epoch milliseconds."""
 
     name = "instant"
+    _expected = "RFC 3339 with an offset, or epoch ms"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Epoch milliseconds."""
@@ -27,7 +28,7 @@ class Instant(click.ParamType):
             if at.tzinfo is not None and not 0 <= epoch_ms(at) <= TIME_MS_MAX:
                 self.fail(f"{value!r}: not between 1970 and 2100", param, ctx)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r}: expected RFC 3339 with an offset, or epoch ms", param, ctx)
+            self.fail(f"{value!r}: expected {self._expected}", param, ctx)
         if at.tzinfo is None:
             self.fail(f"{value!r}: which time zone? Add an offset, such as +02:00", param, ctx)
         return epoch_ms(at)

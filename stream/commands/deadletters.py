@@ -52,4 +52,6 @@ def _say(report: Report, sent: str) -> None:
         click.echo(f"{topic}, {reason}: {count} {sent}")
     for why, count in sorted(report.left.items()):
         click.echo(f"left: {count}: {why}")
-    click.echo(f"{report.sent.total()} {sent}, {report.left.total()} left, {report.done} before")
+    click.echo(
+        f"{report.sent.total()} {sent}, {report.left.total()} left, {report.done} dealt with before"
+    )

@@ -14,12 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream.adapters import TimedEvent, load_adapter, read_events
-from stream.commands.options import FILE, clear_errors, config_option
+from stream.commands.options import FILE, WindowName, clear_errors, config_option
 from stream.compute import compute as compute_readings
-from stream.config import Settings, load_settings
+from stream.config import load_settings
 from stream.core.kpis import SCOPE_KINDS, ScopeKind
 from stream.core.readings import Reading
-from stream.core.windows import parse_window
 from stream.instant import Instant
 from stream.kafka.codec import reading_fields
 from stream.replay import replay as replay_events
@@ -79,7 +78,12 @@ def replay(
 @adapter_option
 @click.option("--as-of", "as_of_ms", required=True, type=Instant(), help="The instant.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPE_KINDS))
-@click.option("--window", "windows", multiple=True, help="Such as 1h or today; repeat for more.")
+@click.option(
+    *("--window", "windows"),
+    multiple=True,
+    type=WindowName(),
+    help="Such as 1h or today; repeat for more.",
+)
 @click.option("--format", "form", default="jsonl", type=click.Choice(["table", "jsonl"]))
 @config_option
 @clear_errors
@@ -93,12 +97,11 @@ def compute(
     config: Path,
 ) -> None:
     """Compute all KPIs of files at an instant, without Kafka. Refuses nothing as late."""
-    windows = tuple(dict.fromkeys(windows))
-    settings = _with_windows(config, windows)
+    settings = load_settings(config)
+    if windows:  # which need not be configured ones
+        settings = settings.model_copy(update={"windows": tuple(dict.fromkeys(windows))})
     events: list[TimedEvent] = read_events(load_adapter(adapter), files)
-    readings = compute_readings(
-        settings, events, as_of_ms, scopes or SCOPE_KINDS, windows or settings.windows
-    )
+    readings = compute_readings(settings, events, as_of_ms, scopes or SCOPE_KINDS, settings.windows)
     if form == "jsonl":
         for reading in readings:
             click.echo(orjson.dumps(reading_fields(reading)))
@@ -114,17 +117,6 @@ def _parse_speed(speed: str) -> float | None:
         message = f"{speed!r}: expected 'max' or a factor such as '60x'"
         raise click.BadParameter(message, param_hint="--speed")
     return float(match[1])
-
-
-def _with_windows(config: Path, windows: tuple[str, ...]) -> Settings:
-    """The settings with the windows asked for, which need not be configured ones."""
-    for name in windows:
-        try:
-            parse_window(name)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--window") from error
-    settings = load_settings(config)
-    return settings.model_copy(update={"windows": windows}) if windows else settings
 
 
 def _table(readings: list[Reading]) -> Table:

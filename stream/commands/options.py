@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from stream.adapters import AdapterError
 from stream.config import GOALS_FILE, SETTINGS_FILE
+from stream.core.windows import parse_window
 from stream.demo.servers import DemoError
 from stream.durations import parse_duration_ms
 from stream.instant import Instant
@@ -41,6 +42,7 @@ class Since(Instant):
     """An instant, or how long ago."""
 
     name = "instant|duration"
+    _expected = "a duration such as 1h, RFC 3339 with an offset, or epoch ms"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Epoch milliseconds."""
@@ -48,6 +50,19 @@ class Since(Instant):
             return time.time_ns() // 1_000_000 - parse_duration_ms(value)
         except ValueError:
             return super().convert(value, param, ctx)
+
+
+class WindowName(click.ParamType):
+    """A window, as settings name it."""
+
+    name = "window"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there can be such a window."""
+        try:
+            return parse_window(value).name
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:

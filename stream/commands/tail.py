@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import orjson
 
 from stream.commands.letters import redacted, whole
-from stream.commands.options import Since, clear_errors, config_option, run_client
+from stream.commands.options import Since, WindowName, clear_errors, config_option, run_client
 from stream.config import Settings, load_settings
-from stream.core.kpis import SCOPE_KINDS
+from stream.core.alerts import Change
+from stream.core.goals import Severity
+from stream.core.kpis import CATALOGUE, SCOPE_KINDS
 from stream.kafka.deadletters import read_letter
 from stream.kafka.topicreader import BEGINNING, open_topic
 from stream.serve.listing import (
     ALERT_COLUMNS,
     LETTER_COLUMNS,
     READING_COLUMNS,
+    Columns,
     Format,
     Lines,
     reading_rows,
@@ -82,9 +87,16 @@ def _reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def _several(name: str, of: Iterable[str] | None = None) -> Decorator:
-    kind = None if of is None else click.Choice(list(of))
+def _several(name: str, kind: click.ParamType | None = None) -> Decorator:
     return click.option(f"--{name}", f"{name}s", multiple=True, type=kind, help="Repeat for more.")
+
+
+def _several_kpis(command: Callable[..., None]) -> Callable[..., None]:
+    said = "Repeat for more; `kpi-stream kpis` lists them."
+    kind = click.Choice(list(CATALOGUE))
+    return click.option("--kpi", "kpis", multiple=True, type=kind, metavar="KPI", help=said)(
+        command
+    )
 
 
 @click.group()
@@ -96,11 +108,11 @@ def tail() -> None:
 
 
 @tail.command("kpis")
-@_several("scope", SCOPE_KINDS)
+@_several("scope", click.Choice(SCOPE_KINDS))
 @_several("id")
 @_several("team")
-@_several("window")
-@_several("kpi")
+@_several("window", WindowName())
+@_several_kpis
 @_several("goal")
 @_reading_options
 def tail_kpis(
@@ -130,14 +142,14 @@ def tail_kpis(
 
 
 @tail.command("alerts")
-@_several("scope", SCOPE_KINDS)
+@_several("scope", click.Choice(SCOPE_KINDS))
 @_several("id")
 @_several("team")
 @_several("goal")
-@_several("kpi")
-@_several("window")
-@_several("state")
-@_several("severity")
+@_several_kpis
+@_several("window", WindowName())
+@_several("state", click.Choice(get_args(Change)))
+@_several("severity", click.Choice(get_args(Severity)))
 @_reading_options
 def tail_alerts(reading: _Reading, **filters: Texts) -> None:
     """Transitions of alerts."""
@@ -177,10 +189,14 @@ def tail_dead_letters(
 
 
 def _tail(
-    reading: _Reading, topic_of: Callable[[Settings], str], columns: Mapping[str, int], pick: Pick
+    reading: _Reading, topic_of: Callable[[Settings], str], columns: Columns, pick: Pick
 ) -> None:
     settings = load_settings(reading.config)
-    lines = Lines(reading.form, columns)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    lines = Lines(reading.form, columns, width)
+    if lines.left_out:
+        said = f"no room here for {', '.join(lines.left_out)}; --format jsonl has all"
+        click.echo(f"kpi-stream: {said}", err=True)
     run_client(_print(settings, topic_of(settings), reading, lines, pick))
 
 

@@ -213,7 +213,7 @@ async def resubmit(
         DeliveryError: if the broker gives no transactions, or another run has taken over.
     """
     clients, letters = KafkaClients(settings), settings.topics.dead_letters
-    async with administration(settings) as admin:
+    async with administration(settings, tries=1) as admin:
         counts = await partition_counts(admin)
         if settings.replayed not in counts and not dry_run:
             counts = await create_topics(admin, settings, {settings.replayed: COMPACTED}, 1)

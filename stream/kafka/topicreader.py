@@ -58,7 +58,7 @@ async def open_topic(
     Raises:
         TopologyError: if no broker answers or lets us in, or the topic is not there.
     """
-    async with administration(settings) as admin:
+    async with administration(settings, tries=1) as admin:
         count = (await partition_counts(admin)).get(topic)
     if not count:
         raise TopologyError(

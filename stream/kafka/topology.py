@@ -173,22 +173,26 @@ def _admin(settings: Settings) -> AIOKafkaAdminClient:
 
 
 @asynccontextmanager
-async def administration(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administration(
+    settings: Settings, tries: int | None = None
+) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that asks about topics and creates them.
+
+    `tries`: by default many, for services that start before their broker; a person tries again.
 
     Raises:
         NoBrokerError: if no broker answers.
         TopologyError: if none lets us in.
     """
-    admin = await _connect(settings)
+    admin = await _connect(settings, tries or CONNECT_TRIES)
     try:
         yield admin
     finally:
         await admin.close()
 
 
-async def _connect(settings: Settings) -> AIOKafkaAdminClient:
-    for attempt in range(1, CONNECT_TRIES + 1):
+async def _connect(settings: Settings, tries: int) -> AIOKafkaAdminClient:
+    for attempt in range(1, tries + 1):
         admin = _admin(settings)
         try:
             await admin.start()
@@ -196,19 +200,16 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
             await admin.close()
             if reason := await why_refused(settings):
                 raise TopologyError(reason) from error
-            log.warning(
-                "no broker answers at %s (try %d of %d): %s",
-                settings.broker,
-                attempt,
-                CONNECT_TRIES,
-                error,
-            )
-            if attempt < CONNECT_TRIES:
+            if tries > 1:
+                said = "no broker answers at %s (try %d of %d): %s"
+                log.warning(said, settings.broker, attempt, tries, error)
+            if attempt < tries:
                 await asyncio.sleep(_CONNECT_PAUSE_S)
         else:
             return admin
+    often = f" after {tries} tries" if tries > 1 else ""
     message = (
-        f"no Kafka broker answers at {settings.broker} after {CONNECT_TRIES} tries; "
+        f"no Kafka broker answers at {settings.broker}{often}; "
         "is `broker` in kpi-stream.yaml (or KPI_STREAM_BROKER) right, the broker up, and "
         "`security` what it wants?"
     )

@@ -105,11 +105,26 @@ def _figure(name: str, figure: Mapping[str, Any] | None) -> str:
 
 
 def value_text(kpi: str, value: float) -> str:
-    """A KPI's value as people say it: minutes and seconds, per cent, a count."""
+    """A KPI's value as people say it: minutes and seconds, per cent, points, a count."""
     unit = CATALOGUE[kpi].unit
     if unit == "seconds":
         return f"{int(value) // 60}m{int(value) % 60:02}s"
-    return f"{value:.0%}" if unit == "ratio" else f"{value:g}"
+    if unit == "ratio":
+        return f"{value:.0%}"
+    return f"{round(value, 2):.12g}"
+
+
+def bound_text(kpi: str, bound: float) -> str:
+    """A target's bound likewise, but whole: one of 2.5 per cent is neither 2 nor 3."""
+    if CATALOGUE[kpi].unit == "ratio":
+        return f"{bound * 100:g}%"
+    return value_text(kpi, bound)
+
+
+def target_text(kpi: str, target: str) -> str:
+    """A KPI's target likewise, such as `<= 6m00s`."""
+    sign, _, bound = target.partition(" ")
+    return f"{sign} {bound_text(kpi, float(bound))}"
 
 
 def _goals(reading: Reading) -> Text:
@@ -124,8 +139,7 @@ def _goals(reading: Reading) -> Text:
 def _alert_line(alert: Mapping[str, Any]) -> Text:
     what = f"{alert['at'][11:16]} {alert['state']}: {alert['scope']} {alert['id']}, {alert['goal']}"
     if alert.get("value") is not None:
-        sign, _, bound = alert["target"].partition(" ")
-        target = f"{sign} {value_text(alert['kpi'], float(bound))}"
+        target = target_text(alert["kpi"], alert["target"])
         value = value_text(alert["kpi"], alert["value"])
         what += f" ({value}, target {target}, n = {alert['samples']})"
     return Text(what, style=_CHANGES[alert["state"]], no_wrap=True, overflow="ellipsis")

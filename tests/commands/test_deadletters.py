@@ -31,13 +31,13 @@ def test_a_run_says_what_it_did(desk: Desk) -> None:
     topic = desk.settings.topics.interactions
     assert replay(desk, "--dry-run").stdout == (
         f"{topic}, invalid: 2 would be sent\n{topic}, version: 1 would be sent\n"
-        "3 would be sent, 0 left, 0 before\n"
+        "3 would be sent, 0 left, 0 dealt with before\n"
     )
     assert replay(desk, "--reason", "version", "--since", "1h").stdout == (
-        f"{topic}, version: 1 sent\n1 sent, 0 left, 0 before\n"
+        f"{topic}, version: 1 sent\n1 sent, 0 left, 0 dealt with before\n"
     )
-    assert replay(desk).stdout == f"{topic}, invalid: 2 sent\n2 sent, 0 left, 1 before\n"
-    assert replay(desk).stdout == "0 sent, 0 left, 3 before\n"
+    assert replay(desk).stdout == f"{topic}, invalid: 2 sent\n2 sent, 0 left, 1 dealt with before\n"
+    assert replay(desk).stdout == "0 sent, 0 left, 3 dealt with before\n"
 
 
 def test_a_topic_that_is_not_there_is_said(desk: Desk, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
 from stream.cli import main
+from stream.kafka import topology
 from tests.kafka.letters import Desk, open_desk
 from tests.kafka.live import Sent, send
 from tests.kafka_broker.broker import KafkaBroker
+from tests.ports import free_port
 
 PRIVATE = "Mrs Jones"
 COMMENT = json.dumps({"event_id": "s1", "agent_id": "ann", "csat": 9, "comment": PRIVATE}).encode()
@@ -130,6 +132,21 @@ def test_alerts_are_filtered(office: Office) -> None:
     assert (row["id"], row["state"], row["value"]) == ("bob", "firing", "0.5")
 
 
+@pytest.mark.parametrize(
+    ("filters", "named"),
+    [
+        (["alerts", "--state", "fired"], "'--state': 'fired' is not one of 'pending', 'firing'"),
+        (["alerts", "--severity", "red"], "'--severity': 'red' is not one of 'info'"),
+        (["kpis", "--kpi", "csta"], "'--kpi': 'csta' is not one of 'handled'"),
+        (["kpis", "--window", "1x"], "'--window': window '1x': expected 'today', or a length"),
+    ],
+)
+def test_a_filter_that_nothing_can_match_is_said(filters: list[str], named: str) -> None:
+    """Rather than waited on for ever."""
+    result = CliRunner().invoke(main, ["tail", *filters])
+    assert (result.exit_code, named in result.stderr) == (2, True), result.stderr
+
+
 @pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
 def test_dead_letters_hide_the_customer_unless_told_otherwise(office: Office, form: str) -> None:
     """In the value, the key, and the record's own headers, in every format."""
@@ -210,6 +227,19 @@ def test_a_broken_pipe_is_no_traceback(office: Office) -> None:
         assert tail.stderr is not None
         assert "Traceback" not in tail.stderr.read()
     assert tail.returncode == 1
+
+
+@pytest.mark.parametrize("command", [["tail", "kpis"], ["dead-letters", "replay"]])
+def test_a_missing_broker_is_said_at_once(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A person who waits is not kept waiting, nor told ten times; a service would try again."""
+    monkeypatch.setattr(topology, "_CONNECT_PAUSE_S", 60.0)
+    place = f"127.0.0.1:{free_port()}"
+    result = CliRunner(env={"KPI_STREAM_BROKER": place}).invoke(main, command)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"kpi-stream: no Kafka broker answers at {place}; is `broker`")
+    assert not [record for record in caplog.records if record.name.startswith("stream")]
 
 
 def test_a_topic_that_is_not_there_is_said(office: Office, tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from stream.serve.listing import ALERT_COLUMNS, READING_COLUMNS, Lines, reading_rows
+from stream.serve.listing import (
+    ALERT_COLUMNS,
+    LETTER_COLUMNS,
+    READING_COLUMNS,
+    Columns,
+    Lines,
+    reading_rows,
+)
 
 READING = {
     "as_of": "2026-03-02T08:41:12.500Z", "scope": "agent", "id": "ann", "team": None,
@@ -30,7 +37,7 @@ def lines(form: str, record: dict[str, Any]) -> list[str]:
 def test_a_table_says_values_as_people_do() -> None:
     """Aligned, minutes and per cent, a dash where there is nothing; of unknown KPIs the number."""
     heading, *rows = lines("table", READING)
-    assert heading.split() == list(READING_COLUMNS)
+    assert heading.split() == list(READING_COLUMNS.widths)
     assert [row[heading.index("kpi") :].split() for row in rows] == [
         ["handle_time", "6m30s", "4"],
         ["csat", "–", "0"],
@@ -38,6 +45,45 @@ def test_a_table_says_values_as_people_do() -> None:
         ["aht", "missed", "<=", "360.0"],
     ]
     assert {row.index("ann") for row in rows} == {heading.index("id ")}
+
+
+ALERT = {
+    "at": "2026-03-02T08:57:00.000Z", "state": "ended_no_data", "severity": "warning",
+    "scope": "agent", "id": "a-17", "team": "billing", "goal": "agent-aht", "kpi": "handle_time",
+    "value": 390.5, "target": "<= 360.0", "samples": 28, "lead": "Kim", "alert_id": "5f0c9a1b",
+}  # fmt: skip
+
+
+def test_an_alert_is_said_in_units() -> None:
+    """Its target as its value, and its instant without what nobody reads of it."""
+    listing = Lines("table", ALERT_COLUMNS)
+    assert next(listing.heading()).split() == list(ALERT_COLUMNS.widths)
+    (row,) = listing.of(ALERT, [ALERT])
+    assert "handle_time      6m30s   <= 6m00s    28 " in row
+    assert row.startswith("2026-03-02T08:57:00Z  ended_no_data")
+
+
+@pytest.mark.parametrize("columns", [ALERT_COLUMNS, LETTER_COLUMNS, READING_COLUMNS])
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_terminals_lines_do_not_wrap(columns: Columns, width: int) -> None:
+    """At 80 characters as at 200; what there is no room for is told, nothing of the rest is cut."""
+    listing = Lines("table", columns, width)
+    usual = {name: "x" * wide for name, wide in columns.widths.items()}
+    for line in (*listing.heading(), *listing.of(usual, [usual])):
+        assert len(line) <= width
+        assert "…" not in line
+    assert {*listing.left_out} | columns.within(width).keys() == columns.widths.keys()
+    long = dict.fromkeys(columns.widths, "x" * 90)
+    (line,) = listing.of(long, [long])
+    assert (len(line), line[-1]) == (width, "…")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_programs_get_everything_on_any_terminal(form: str) -> None:
+    """A narrow one leaves out columns of tables only."""
+    listing = Lines(form, ALERT_COLUMNS, 80)  # type: ignore[arg-type]
+    assert listing.left_out == []
+    assert "5f0c9a1b" in next(listing.of(ALERT, [ALERT]))
 
 
 def test_csv_says_numbers() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from stream.core.kpis import CATALOGUE
-from stream.serve.terminal import Board, value_text
+from stream.serve.terminal import Board, target_text, value_text
 
 
 def reading(scope: str, name: str, verdict: str, window: str) -> dict[str, Any]:
@@ -81,6 +81,15 @@ def test_values_are_said_as_people_say_them() -> None:
         value_text("handle_time", 390.9),
         value_text("csat", 0.855),
         value_text("handled", 7),
+        value_text("handled", 12_345_678),
         value_text("nps", -12.5),
+        value_text("csat_mean", 4.320634),
     ]
-    assert said == ["6m30s", "86%", "7", "-12.5"]
+    assert said == ["6m30s", "86%", "7", "12345678", "-12.5", "4.32"]
+
+
+def test_a_target_is_said_whole() -> None:
+    """At most 2.5 per cent is not at most 2, and beyond 99.5 is not beyond 100."""
+    said = [target_text("abandon_rate", "<= 0.025"), target_text("csat", ">= 0.995")]
+    said += [target_text("csat", ">= 0.85"), target_text("handle_time", "<= 360.0")]
+    assert said == ["<= 2.5%", ">= 99.5%", ">= 85%", "<= 6m00s"]
