@@ -33,7 +33,7 @@ from stream.core.kpis import CATALOGUE, SCOPE_KINDS, ScopeKind
 from stream.core.measures import Threshold, Thresholds
 from stream.core.windows import Window, parse_window
 from stream.environment import NESTED, PREFIX, faulty_variables
-from stream.fields import DurationMs, KpiName, Strict, TopicName, WindowName, ZoneName
+from stream.fields import DurationMs, KpiName, Strict, TopicName, WindowName, ZoneName, matching
 from stream.notify.settings import Notify
 from stream.secretfile import from_files
 from stream.security import Security
@@ -47,6 +47,18 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,500}")
 def _split_commas(value: object) -> object:
     """A list as the environment writes it: `15m,1h`."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+AppName = Annotated[
+    str, matching(r"[A-Za-z0-9._-]{1,100}", "up to 100 letters, digits, '.', '_' and '-'")
+]
+Brokers = Annotated[
+    str,
+    matching(
+        r"[^\s/,@]+:\d+(,[^\s/,@]+:\d+)*",
+        "host and port such as 'kafka:9092', or several, joined by commas",
+    ),
+]
 
 
 class Topics(Strict):
@@ -123,8 +135,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "kpi-stream"
-    broker: Annotated[str, Field(pattern=r"^[^\s/,@]+:\d+(,[^\s/,@]+:\d+)*$")] = "127.0.0.1:9092"
+    app: AppName = "kpi-stream"
+    broker: Brokers = "127.0.0.1:9092"
     topics: Topics = Topics()
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
     replication: Annotated[int, Field(ge=1, le=10)] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,11 +34,28 @@ def _check_kpi(name: str) -> str:
     return name
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """A text of this pattern, or a fault that says what was `expected`, and nothing of the text."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
 DurationMs = Annotated[int, BeforeValidator(parse_duration_ms), Field(ge=0, le=31 * 86_400_000)]
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
 WindowName = Annotated[str, AfterValidator(_check_window)]
 KpiName = Annotated[str, AfterValidator(_check_kpi)]
-TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$")]
+TopicName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}",
+        "the name of a topic: up to 200 letters, digits, '.', '_' and '-', the first no '.'",
+    ),
+]
 
 
 class Strict(BaseModel):

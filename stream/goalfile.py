@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from stream.core.goals import Goal, Severity, Target, Terms, parse_target
 from stream.core.kpis import CATALOGUE, Kpi, ScopeKind
-from stream.fields import DurationMs, KpiName, Strict, WindowName
+from stream.fields import DurationMs, KpiName, Strict, WindowName, matching
 from stream.yamlfile import Faults, read_yaml
 
 GOALS_MAX = 500
@@ -39,7 +39,13 @@ class Overrides(Strict):
 class GoalEntry(TermsEntry):
     """One goal, as it is written."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    name: Annotated[
+        str,
+        matching(
+            r"[a-z0-9][a-z0-9._-]{0,99}",
+            "up to 100 of a-z, 0-9, '.', '_' and '-', the first a letter or digit",
+        ),
+    ]
     purpose: Annotated[str, Field(min_length=1, max_length=500)]
     kpi: KpiName
     scope: ScopeKind = "agent"

@@ -108,7 +108,7 @@ def test_no_file_and_an_empty_one_are_no_goals(tmp_path: Path) -> None:
         ({"co\nlour": "red"}, "goal 'csat-floor': 'co\\nlour': no such field"),
         ({"target": ">= " + " " * 100 + "1"}, "goal 'csat-floor': target: String should have at"),
         ({"purpose": ""}, "goal 'csat-floor': purpose: String should have at least 1"),
-        ({"name": "Not OK"}, "goal 'Not OK': name: String should match pattern"),
+        ({"name": "Not OK"}, "goal 'Not OK': name: expected up to 100 of a-z, 0-9"),
         ({"name": None}, "goal no. 1: name: Input should be a valid string"),
         ({"scope": "floor"}, "goal 'csat-floor': scope: Input should be 'agent', 'team'"),
         (
