@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from stream.notify.book import Notice
 from stream.notify.roster import Roster
 from stream.notify.succession import APP_CHANGED
 from stream.notify.transition import Transition
-from stream.serve.terminal import value_text
+from stream.serve.terminal import bound_text, value_text
 
 _SIDE: Final = 0.95  # of each bound, hence 90 % between them
 _FROM_SURVEYS: Final = frozenset({"surveys", "csat_answered", "nps_answered", "ces_answered"})
@@ -125,7 +125,7 @@ def who(fired: Transition, roster: Roster) -> str:
 
 def _what(fired: Transition) -> str:
     sign, _, bound = fired.target.partition(" ")
-    target = f"{_BOUNDS.get(sign, sign)} {_value(fired.kpi, float(bound or 'nan'))}"
+    target = f"{_BOUNDS.get(sign, sign)} {_value(fired.kpi, float(bound or 'nan'), bound_text)}"
     figure = f"{fired.kpi.replace('_', ' ')} {_figure(fired)}, target {target}"
     return f"{figure} (goal {fired.goal}, window {fired.window})"
 
@@ -157,9 +157,9 @@ def _figure(transition: Transition) -> str:
     return "no value" if value is None else _value(transition.kpi, value)
 
 
-def _value(kpi: str, value: float) -> str:
+def _value(kpi: str, value: float, text: Callable[[str, float], str] = value_text) -> str:
     """In the KPI's unit; a KPI that only a newer worker knows has a bare number."""
-    return value_text(kpi, value) if kpi in CATALOGUE else f"{value:g}"
+    return text(kpi, value) if kpi in CATALOGUE else f"{value:g}"
 
 
 def _between(start: str, end: str) -> str:

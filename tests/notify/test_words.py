@@ -45,6 +45,11 @@ def text(said: Notice, roster: Roster = ROSTER) -> str:
     return Wording(BERLIN, LINKS).message(said, roster).text()
 
 
+def test_a_target_of_half_a_per_cent_is_said() -> None:
+    """Whoever has 98 % of at least 98.5 % reads why that is a miss."""
+    assert "csat 98%, target at least 98.5% " in text(notice(target=">= 0.985", value=0.984))
+
+
 def test_a_miss_in_full() -> None:
     """Who, what, how sure, since when, what for, what to do, where to look."""
     assert text(notice()) == (
