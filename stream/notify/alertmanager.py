@@ -1,6 +1,10 @@
 """Tells an Alertmanager what fires and what has ended: at once, and again and again while it fires.
 
 Telling is level-triggered: what was not taken is part of the next telling, so nothing queues up.
+
+An end that it took is not told again: of one that it has already told, it tells once more as soon
+as others of the group have begun meanwhile (prometheus/alertmanager#844). It may have died before
+it told; so it is asked when it was started, and after a new start is told of all ends anew.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import aiohttp
-from msgspec import json
+from msgspec import DecodeError, Struct, json
 from tenacity import retry_if_exception_type
 from yarl import URL
 
@@ -36,6 +40,14 @@ class RefusedError(Exception):
     """It answered that this is not an alert; asking again would not help."""
 
 
+class _Status(Struct):
+    """What it says of itself; `uptime`, by that name, is when it was started."""
+
+    uptime: str
+
+
+_read_status: Final = json.Decoder(_Status).decode
+
 Pick = Callable[[bool], list[Notice]]
 """The notices to be told: what it does not know, or, if so asked, everything."""
 
@@ -48,6 +60,8 @@ class Alertmanager:
         url = URL(address)
         self.name = receiver_name(address)
         self._url = url / "api/v2/alerts"
+        self._status_url = url / "api/v2/status"
+        self._started: str | None = None
         self._session = session
         self._telemetry = telemetry
         self._knows: dict[str, bool] = {}
@@ -65,8 +79,8 @@ class Alertmanager:
     async def tell(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
         """Tells it what `pick` gives; what it did not take stays unknown to it.
 
-        Where it was out of reach it may have been started anew and have forgotten all it knew:
-        then `pick` is asked for everything.
+        Started anew it has forgotten all it knew, and so is taken to know nothing. Where it was out
+        of reach and does not say when it was started, `pick` is asked for everything.
         """
         when = retry_if_exception_type(UnreachableError)
         tries = retrying(self._telemetry, self.name, TRIES, when, reraise=True)
@@ -76,7 +90,9 @@ class Alertmanager:
             self._telemetry.note_outcome(self.name, taken=False)
 
     async def _tell_once(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
-        every = pick(not self._is_reachable)
+        if await self._was_started_anew():
+            self._knows.clear()
+        every = pick(not self._is_reachable and self._started is None)
         for batch in _batches(every):
             await self._tell_batch(batch, posting)
         for notice in every:  # what the last with the same labels says is all there is to know
@@ -104,6 +120,18 @@ class Alertmanager:
         if not self._is_reachable:
             log.info("%s is back", self.name)
         self._is_reachable = True
+
+    async def _was_started_anew(self) -> bool:
+        """Whether it is another one than last time; where it does not say, the post says why."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        try:
+            async with self._session.get(self._status_url, timeout=timeout) as answer:
+                answer.raise_for_status()
+                started = _read_status(await answer.read()).uptime
+        except (aiohttp.ClientError, TimeoutError, OSError, DecodeError):
+            return False
+        before, self._started = self._started, started
+        return before not in {None, started}
 
     async def _post(self, postings: Sequence[Posting]) -> None:
         try:

@@ -26,7 +26,7 @@ from stream.notify.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-# As Prometheus: an Alertmanager that restarts just then still hears of an end.
+# As Prometheus: an Alertmanager that is started anew by then still hears of an end.
 ENDS_KEPT_MS: Final = 15 * 60_000
 ENDS_KEPT_MAX_MS: Final = 24 * 3_600_000
 STALL_S: Final = 60.0
@@ -153,20 +153,23 @@ class Notifier:
         await self._memory.save(change)
 
     async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
-        """What is new at once, and everything every `resend`."""
+        """What is new at once, and every `resend` all that fires besides."""
 
-        def pick(everything: bool) -> list[Notice]:  # noqa: FBT001 - its only argument
+        def news_of(everything: bool) -> list[Notice]:  # noqa: FBT001 - its only argument
             return [n for n in self.book if everything or not alertmanager.knows(n)]
 
+        def due(everything: bool) -> list[Notice]:  # noqa: FBT001 - likewise
+            return [n for n in self.book if everything or n.is_firing or not alertmanager.knows(n)]
+
         while True:
-            await alertmanager.tell(lambda _: list(self.book), self._posting)
+            await alertmanager.tell(due, self._posting)
             tell_all_at = time.monotonic() + self._settings.resend / 1000
             while (left_s := tell_all_at - time.monotonic()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left_s):
                         await news.wait()
                 news.clear()
-                await alertmanager.tell(pick, self._posting)
+                await alertmanager.tell(news_of, self._posting)
 
     async def _keep_writing(self, courier: Courier) -> None:
         """What is due to one lead, as it is due."""

@@ -51,10 +51,11 @@ class House(NamedTuple):
 
 
 @contextmanager
-def built(folder: Path, *, quiet: bool) -> Iterator[House]:
+def built(folder: Path, *, quiet: bool, group_interval: str = "1s") -> Iterator[House]:
     """A house; `quiet`: in mute hours."""
     with Mailbox() as mailbox, Webhook() as webhook, Webhook() as chat:
         config = shipped(mail=mailbox.port, hook=webhook.port, chat=chat.port, quiet=quiet)
+        config["route"]["group_interval"] = group_interval
         with AlertmanagerProcess(folder / "am", config) as alertmanager:
             yield House(alertmanager, mailbox, webhook, chat, folder)
 
@@ -243,6 +244,52 @@ def test_what_has_not_changed_is_not_told_again(house: House) -> None:
 
     asyncio.run(run())
     assert len(house.webhook.told) == 1
+
+
+def test_an_end_is_told_once_though_others_of_its_group_begin_after_it(house: House) -> None:
+    """Told of it again, Alertmanager would tell the lead again, with all that the team misses."""
+    since_ms = now_ms() - 900_000
+
+    async def run() -> None:
+        async with house.notified() as running:
+            for step, name, state in ((1, "a-1", "firing"), (2, "a-1", "resolved")):
+                running.say(agent(name, state, since_ms=since_ms))
+                await until(lambda n=step: len(house.webhook.told) == n, f"message {step}")  # type: ignore[misc]
+            running.say(agent("a-2"))
+            await until(lambda: len(house.webhook.told) >= 3, "the other begins")
+            await asyncio.sleep(QUIET_S)
+
+    asyncio.run(run())
+    assert house.webhook.alerts() == [
+        ("agent-csat", "a-1", "firing"),
+        ("agent-csat", "a-1", "resolved"),
+        ("agent-csat", "a-2", "firing"),
+    ]
+
+
+def test_an_alertmanager_started_anew_unseen_is_told_of_ends_again(tmp_path: Path) -> None:
+    """It took the end and died before it told of it; nobody tried to reach it meanwhile."""
+    since_ms = now_ms() - 900_000
+
+    async def run(made: House) -> None:
+        async with made.notified(resend="6s") as running:
+            running.say(agent("a-1", since_ms=since_ms))
+            await until(lambda: len(made.webhook.told) == 1, "it is told")
+            await asyncio.sleep(2)  # its log of whom it told is written once a second
+            taken = "kpi_stream_notify_messages_total"
+            labels = {"receiver": f"127.0.0.1:{made.alertmanager.port}"}
+            before = running.counted(taken, **labels)
+            running.say(agent("a-1", "resolved", since_ms=since_ms))
+            await until(lambda: running.counted(taken, **labels) > before, "it took the end")
+            made.alertmanager.kill()
+            await asyncio.to_thread(made.alertmanager.start)
+            failed = "kpi_stream_notify_retries_total"
+            assert running.counted(failed, **labels) == 0
+            await until(lambda: len(made.webhook.told) == 2, "the end is told")
+
+    with built(tmp_path, quiet=False, group_interval="8s") as made:
+        asyncio.run(run(made))
+    assert made.webhook.alerts()[1:] == [("agent-csat", "a-1", "resolved")]
 
 
 def test_an_alertmanager_that_was_killed_is_told_again_and_tells_nobody_twice(
