@@ -17,7 +17,13 @@ from tests.service.conftest import Site
 STEP_S: Final = 60.0
 LEAD: Final = "billing-lead@example.org"
 _TITLES: Final = re.compile(r"^(Missed now|Over)$", re.MULTILINE)
+# Whom a mail names under a title: by the roster's name with the id, or by the id alone.
+_WHO: Final = re.compile(r"^(?:\[\w+\] )?(?:.+ \((\w+)\)|agent (\w+)), team ", re.MULTILINE)
+_STATUS: Final = {"Missed now": "firing", "Over": "resolved"}
 _LABELS: Final = f'scope="agent",id="{bank.AGENT}",window="{bank.WINDOW}"'
+
+Said = frozenset[tuple[str, str]]
+"""Whom a message names, each with `firing` or `resolved`."""
 
 
 class Witness:
@@ -76,11 +82,8 @@ class Witness:
 
     def mails(self, part: str) -> Iterator[tuple[float, EmailMessage]]:
         """Mails to the lead that say of the agent what stands under this title, and when."""
-        for came_s, mail in zip(list(self.mailbox.came), list(self.mailbox.mails), strict=False):
-            # Titles stand in lines of their own, each before what it is said of.
-            _, *said = _TITLES.split("\n".join(text_of(mail).splitlines()))
-            under = dict(zip(said[::2], said[1::2], strict=True)).get(part, "")
-            if mail["To"] == LEAD and f"({bank.AGENT})" in under:
+        for came_s, mail in self._letters():
+            if (bank.AGENT, _STATUS[part]) in _said(mail):
                 yield came_s, mail
 
     def hooks(self, status: str) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -89,3 +92,30 @@ class Witness:
             for alert in told["alerts"]:
                 if alert["labels"].get("id") == bank.AGENT and alert["status"] == status:
                     yield came_s, alert
+
+    def told(self) -> dict[str, list[Said]]:
+        """What each message about the team has said, in order, by the way it took."""
+        posts = [told for told in self.webhook.told if told["groupLabels"].get("team") == bank.TEAM]
+        return {
+            "mail": [_said(mail) for _, mail in self._letters()],
+            "webhook": [
+                frozenset((alert["labels"]["id"], alert["status"]) for alert in told["alerts"])
+                for told in posts
+            ],
+        }
+
+    def _letters(self) -> Iterator[tuple[float, EmailMessage]]:
+        """The lead's mails, and when they came."""
+        for came_s, mail in zip(list(self.mailbox.came), list(self.mailbox.mails), strict=False):
+            if mail["To"] == LEAD:
+                yield came_s, mail
+
+
+def _said(mail: EmailMessage) -> Said:
+    # Titles stand in lines of their own, each before what it is said of.
+    _, *said = _TITLES.split("\n".join(text_of(mail).splitlines()))
+    return frozenset(
+        (name or id_, _STATUS[title])
+        for title, under in zip(said[::2], said[1::2], strict=True)
+        for name, id_ in _WHO.findall(under)
+    )
