@@ -28,7 +28,8 @@ def main(kills: int, seed: int) -> None:
             verdict = run(Path(folder), site, hook, leads, kills=kills, seed=seed)
     click.echo(verdict.line(seed))
     repeats = sum(verdict.repeats_to_leads.values())
-    sys.exit(bool(verdict.lost or verdict.repeats_by_alertmanager or repeats > kills))
+    most = max(repeats, verdict.repeats_by_alertmanager)
+    sys.exit(bool(verdict.lost or verdict.unchanged_by_alertmanager or most > kills))
 
 
 main()

@@ -36,6 +36,7 @@ class Verdict(NamedTuple):
     lost: list[str]
     repeats_to_leads: Counter[str]
     repeats_by_alertmanager: int
+    unchanged_by_alertmanager: int
     messages: int
 
     def line(self, seed: int) -> str:
@@ -44,7 +45,8 @@ class Verdict(NamedTuple):
         return (
             f"seed {seed}: {self.kills} kills, {self.alerts} alerts, {self.messages} messages: "
             f"{len(self.lost)} lost, {repeats} repeated to leads, "
-            f"{self.repeats_by_alertmanager} by Alertmanager"
+            f"{self.repeats_by_alertmanager} by Alertmanager, "
+            f"{self.unchanged_by_alertmanager} of an unchanged group"
         )
 
 
@@ -194,14 +196,25 @@ def _judge(alerts: Mapping[str, str], kills: int, hook: Webhook, leads: Webhook)
             if any(_repeats(said, before) for before in told[:number])
         )
     assert max(news.values(), default=1) <= 1 + kills
-    last: dict[str, Any] = {}
-    repeats = 0
+    unchanged, repeats = _said_again(hook)
+    count = len(letters) + len(hook.told)
+    return Verdict(len(alerts), kills, lost, again, repeats, unchanged, count)
+
+
+def _said_again(hook: Webhook) -> tuple[int, int]:
+    """Alertmanager's messages that say nothing new, and those with news that is none any more."""
+    last: dict[str, set[tuple[str, str]]] = {}
+    said: set[tuple[str, str]] = set()
+    unchanged = repeats = 0
     for message in hook.told:
         group = message["groupKey"]
-        state = sorted((a["labels"]["id"], a["status"]) for a in message["alerts"])
-        repeats += last.get(group) == state
+        state = {(a["labels"]["id"], a["status"]) for a in message["alerts"]}
+        news = state - last.get(group, set())
+        unchanged += not news
+        repeats += bool(news & said)
+        said |= news
         last[group] = state
-    return Verdict(len(alerts), kills, lost, again, repeats, len(letters) + len(hook.told))
+    return unchanged, repeats
 
 
 def _repeats(said: Said, before: Said) -> bool:
