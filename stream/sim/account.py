@@ -1,13 +1,11 @@
-"""What the auditor knows of an input partition, and what that has told the rollups."""
+"""What the auditor knows of an input partition."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from stream.sim.counting import Fields
 from stream.sim.rowbook import RowBook
-from stream.sim.view import Tallies
 
 
 @dataclass(slots=True)
@@ -19,15 +17,3 @@ class Account:
     offsets: dict[str, int] = field(default_factory=dict)
     accepted: dict[tuple[str, str], Fields] = field(default_factory=dict)
     rows: RowBook = field(default_factory=RowBook)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a source has told the rollups, and how many of its accepted events that includes."""
-
-    offset: int
-    source: int
-    sequence: int
-    part: dict[str, Any]
-    count: int
-    tallies: Tallies

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from stream.core.goals import Goal
+from stream.kafka.topology import ROLLUPS
+from stream.sim.counting import Value
 from stream.sim.log import Record
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ms_of
-from stream.sim.view import Place, Tallies, View, cleared, expect, place_of, tallies, verdict
+from stream.sim.view import (
+    Place,
+    Tallies,
+    View,
+    cleared,
+    expect,
+    lane_of,
+    place_of,
+    tallies,
+    verdict,
+)
 
 Subject = tuple[str, str]
 """A goal and the id of what it is held against."""
@@ -55,6 +67,8 @@ class AlertBook:
             place = (said["goal"], said["id"])
             changed.add(place)
             self._judge_one(alive, place, said, view)
+            if stage.lane == ROLLUPS:
+                self._judge_shared(said, view)
         stored = {tuple(orjson.loads(key[1:])): value for key, value in states.items()}
         expect(stored.keys() == changed, f"alert states {stored.keys()} stored, not {changed}")
         for place, value in stored.items():
@@ -66,11 +80,30 @@ class AlertBook:
                 else kept is not None and [kept[0], kept[1], kept[3]] == _as_stored(life),
                 f"the stored state of {place} is {kept}, the last transition left {life}",
             )
+        # A partition's own verdicts begin once it has caught up: they are demanded at rest.
+        if stage.lane == ROLLUPS:
+            self._demand(stage, view, is_changed=bool(records))
 
     def judge_rest(self, stage: Place, view: View) -> None:
         """At rest there is an alert where a goal is missed, and none where it is met."""
+        self._demand(stage, view, is_changed=False)
+
+    def _demand(self, stage: Place, view: View, *, is_changed: bool) -> None:
+        """Every alert is as its goal demands; while verdicts are held, none has changed."""
+        due = self._overdue(stage, view)
+        if view.held:
+            expect(not is_changed, f"alerts of {stage} changed by a part that is stale")
+            self._counts["changes of shared alerts held"] += sum(1 for _ in due)
+            return
+        for text in due:
+            expect(holds=False, otherwise=text)
+
+    def _overdue(self, stage: Place, view: View) -> Iterator[str]:
+        """The alerts that are not as they have to be on the figures of now."""
         alive = self._alive.get(stage, {})
         for goal in self._goals.values():
+            if lane_of(goal.scope, self._partitions) != stage.lane:
+                continue
             groups = view.groups(goal.scope, goal.window)
             names = {*groups.names, *(name for own, name in alive if own == goal.name)}
             for name in sorted(names):
@@ -78,14 +111,17 @@ class AlertBook:
                     continue
                 life = alive.get((goal.name, name))
                 figure = view.figures(goal.scope, name, goal.window)[goal.kpi.name]
-                said = verdict(goal, figure)
-                text = f"{goal.name} of {name} is {said} with {figure}, its alert is {life}"
-                if said == "missed":
-                    expect(life is not None, text)
-                    expect(life is None or life.status == _due(goal, life, view.now), text)
-                elif life is not None:
-                    may_last = life.status == "firing" and not cleared(goal, figure)
-                    expect(may_last and said != "no_data", text)
+                if not _is_due(goal, life, figure, view.now):
+                    said = verdict(goal, figure)
+                    yield f"{goal.name} of {name} is {said} with {figure}, its alert is {life}"
+
+    def _judge_shared(self, said: Mapping[str, Any], view: View) -> None:
+        """A transition of a rollup: nothing but its flushes moves its now."""
+        state, at = said["state"], said["at"]
+        expect(ms_of(at) >= view.now, f"{state} of {said['id']} at {at}: that is before its flush")
+        self._counts[f"shared alerts {state}"] += 1
+        if state == "firing":
+            self._counts[f"shared alerts firing: {said['scope']}"] += 1
 
     def _judge_one(
         self, alive: dict[Subject, Life], place: Subject, said: dict[str, Any], view: View
@@ -145,5 +181,16 @@ def _as_stored(life: Life) -> list[Any]:
     return [life.status, life.since, life.alert_id]
 
 
-def _due(goal: Goal, life: Life, now: int) -> str:
-    return "firing" if now - life.since >= goal.for_ms else "pending"
+def _is_due(goal: Goal, life: Life | None, figure: Value, now: int) -> bool:
+    """Whether there is an alert or none, and which, as the goal demands on this figure."""
+    judged = verdict(goal, figure)
+    if judged == "missed":
+        return life is not None and life.status == _status_due(goal, life, now)
+    if life is None:
+        return True
+    return life.status == "firing" and judged != "no_data" and not cleared(goal, figure)
+
+
+def _status_due(goal: Goal, life: Life, now: int) -> str:
+    """A miss that begins anew at one instant is of a millisecond later than now."""
+    return "firing" if max(0, now - life.since) >= goal.for_ms else "pending"

@@ -10,13 +10,15 @@ and from the definitions in `counting.py`. What it takes from the system under t
 - which of the late and early records were refused (by their dead letters), since that depends on
   the worker's now when it applied them: that lay between the two flushes' instants, and a refusal
   or an acceptance that none of these instants allows is a breach.
+
+By which clock a flush was frozen, and hence which parts of it are stale, the world has seen itself
+(`witness.py`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,14 +26,17 @@ from faust.types import TP
 
 from stream.kafka.partitioner import partition_of
 from stream.kafka.topology import ROLLUPS, ROWS, Topology
-from stream.sim.account import Account, Report
+from stream.sim.account import Account
 from stream.sim.alertbook import AlertBook
-from stream.sim.counting import MINUTE, Fields
+from stream.sim.counting import MINUTE
+from stream.sim.intakebook import IntakeBook
 from stream.sim.log import Log, Record, Transaction
 from stream.sim.plan import Plan
 from stream.sim.readingbook import ReadingBook
-from stream.sim.view import Breach, Place, View, added_up, expect, tallies
-from stream.sim.workload import Workload, routing_key
+from stream.sim.rollupbook import Report, RollupBook, iso, judge_now
+from stream.sim.view import Breach, Place, View, expect, tallies
+from stream.sim.witness import Frozen, Witness
+from stream.sim.workload import Workload
 
 CHECKPOINT_KEY = b"c"
 
@@ -40,7 +45,12 @@ class Auditor:
     """Judges each commit; the first breach ends the run."""
 
     def __init__(
-        self, plan: Plan, topology: Topology, workload: Workload, log: Callable[[TP], Log]
+        self,
+        plan: Plan,
+        topology: Topology,
+        workload: Workload,
+        witness: Witness,
+        log: Callable[[TP], Log],
     ) -> None:
         """Nothing is visible yet."""
         self.breaches: list[str] = []
@@ -53,10 +63,9 @@ class Auditor:
         self.alerts = AlertBook(plan, self.counts)
         self._plan = plan
         self._topology = topology
-        self._workload = workload
-        self._log = log
-        self._dead: set[tuple[str, int, int]] = set()
-        self._told: dict[int, list[Report]] = {number: [] for number in range(plan.partitions)}
+        self._witness = witness
+        self._intake = IntakeBook(plan, topology, workload, log, self.counts)
+        self._rollups = RollupBook(plan.partitions)
         self._rolled = {n: (account.now, 0) for n, account in self.accounts.items()}
 
     def judge(self, transaction: Transaction, elapsed_ms: int) -> None:
@@ -72,24 +81,27 @@ class Auditor:
         except Breach as breach:
             self.breaches.append(f"{transaction.owner}: {breach}")
 
-    def judge_rest(self, place: Place, now: int, *, held: bool) -> None:
+    def judge_rest(self, place: Place, now: int) -> None:
         """Judges what stands at the end, when nothing happens any more.
 
         Raises:
             Breach: if it is not what it has to be.
         """
-        events = (
-            list(self.accounts[place.number].accepted.values())
-            if place.lane == ROWS
-            else [e for account in self.accounts.values() for e in account.accepted.values()]
+        accounts = (
+            [self.accounts[place.number]] if place.lane == ROWS else [*self.accounts.values()]
         )
-        view = View(self._plan.definitions, events, now)
+        events = [event for account in accounts for event in account.accepted.values()]
+        held = False
         if place.lane == ROWS:
             account = self.accounts[place.number]
             account.rows.judge_rest(self._plan.definitions.oldest(account.now) // MINUTE)
+        else:
+            frozen = self._witness.latest[place]
+            end = frozen.offsets[self._topology.rollups]
+            held = self._rollups.combined(place.number, end, now, frozen).is_held
+        view = View(self._plan.definitions, events, now, held=held)
         self.readings.judge_rest(place, view)
-        if not held:
-            self.alerts.judge_rest(place, view)
+        self.alerts.judge_rest(place, view)
 
     def _judge_rows(
         self, transaction: Transaction, by_topic: dict[str, list[Record]], elapsed_ms: int
@@ -98,13 +110,13 @@ class Auditor:
         account = self.accounts[number]
         self._check_now(account.now, point["now_ms"], elapsed_ms)
         before, account.now = account.now, point["now_ms"]
-        self._account(account, before, point["offsets"], by_topic)
+        self._intake.judge(account, before, point["offsets"], by_topic, self._frozen(point))
         account.rows.judge(by_topic[self._topology.changelog])
         view = View(self._plan.definitions, list(account.accepted.values()), account.now)
         for record in by_topic.get(self._topology.rollups, []):
             if (record.key or b"")[:1] == b"h":
                 self._note_report(record, account, point, view)
-        origin = {"as_of": _iso(account.now), "offsets": point["offsets"]}
+        origin = {"as_of": iso(account.now), "offsets": point["offsets"]}
         self._judge_outputs(Place(ROWS, number), view, origin, point, by_topic)
 
     def _judge_rollups(
@@ -114,24 +126,25 @@ class Auditor:
         stored = by_topic[self._topology.rollups_changelog]
         number, point = self._checkpoint(transaction, stored)
         before, start = self._rolled[number]
-        end = point["offsets"].get(self._topology.rollups, 0)
+        end, now = point["offsets"].get(self._topology.rollups, 0), point["now_ms"] or before
         expect(end >= start, f"offsets went back from {start} to {end}")
-        self._check_now(before or 0, point["now_ms"] or before, elapsed_ms)
-        self._rolled[number] = (point["now_ms"] or before, end)
-        latest: dict[int, Report] = {}
-        for report in self._told[number]:
-            if report.offset < end:
-                latest[report.source] = report
-        known = {str(source): report.sequence for source, report in sorted(latest.items())}
+        self._check_now(before, now, elapsed_ms)
+        self._rolled[number] = (now, end)
+        frozen = self._frozen(point)
+        combined = self._rollups.combined(number, end, now, frozen)
+        known = {str(report.source): report.sequence for report in combined.reports}
         expect(known == point["sources"], f"sources {point['sources']}, told were {known}")
-        events: list[Fields] = []
-        for source, report in latest.items():
-            events += list(self.accounts[source].accepted.values())[: report.count]
-        parts = [latest[source].part for source in sorted(latest)]
-        origin = {"parts": parts, "as_of": min((p["as_of"] for p in parts), default=None)}
-        tallied = added_up(report.tallies for report in latest.values())
-        view = View(self._plan.definitions, events, point["now_ms"], tallied)
-        self._judge_outputs(Place(ROLLUPS, number), view, origin, point, by_topic)
+        if combined.is_complete:
+            judge_now(combined, before, now, frozen)
+        events = combined.events([a.accepted.values() for a in self.accounts.values()])
+        view = View(
+            self._plan.definitions, events, now, told=combined.tallies, held=combined.is_held
+        )
+        self._judge_outputs(Place(ROLLUPS, number), view, combined.origin, point, by_topic)
+
+    def _frozen(self, point: dict[str, Any]) -> Frozen:
+        """What the world has seen of the flush that a checkpoint is of."""
+        return self._witness.flushes[point["writer"], point["sequence"]]
 
     def _judge_outputs(
         self,
@@ -180,116 +193,13 @@ class Auditor:
         }
         expect(told == own, f"a report that tallies {told}, not {own}")
         self.counts["teams tallied"] += len(own)
-        part = {
-            "partition": account.number,
-            "as_of": _iso(account.now),
-            "offsets": point["offsets"],
-        }
-        self._told[record.partition].append(
-            Report(
-                *(record.offset, account.number, said["sequence"], part, len(account.accepted)),
-                told,
-            )
+        report = Report(
+            *(record.offset, account.number, said["sequence"], account.now),
+            *(point["offsets"], len(account.accepted), told),
         )
+        self._rollups.note(record.partition, report)
 
     def _check_now(self, before: int, now: int, elapsed_ms: int) -> None:
         expect(now >= before, f"now went back from {before} to {now}")
         furthest = self._plan.start_ms + max(self._plan.skews_ms) + elapsed_ms
         expect(now <= furthest, f"now is {now}, ahead of every clock ({furthest})")
-
-    def _account(
-        self,
-        account: Account,
-        before: int,
-        offsets: dict[str, int],
-        by_topic: dict[str, list[Record]],
-    ) -> None:
-        """Takes in the records that this flush includes and the one before did not."""
-        dead = self._dead_letters(by_topic.get(self._topology.dead_letters, []))
-        moved = Counter(
-            (r.partition, r.value) for r in by_topic.get(self._topology.agent_facts, [])
-        )
-        for topic in self._topology.inputs:
-            start, end = account.offsets.get(topic, 0), offsets.get(topic, 0)
-            log = self._log(TP(topic, account.number))
-            expect(start <= end <= log.stable, f"{topic} from {start} to {end} of {log.stable}")
-            for record in log.between(start, end):
-                self._account_one(account, before, record, dead, moved)
-            account.offsets[topic] = end
-        expect(not dead, f"dead letters of records that are not in this flush: {dead}")
-        expect(not +moved, f"records moved that are not in this flush: {moved}")
-
-    def _account_one(
-        self,
-        account: Account,
-        before: int,
-        record: Record,
-        dead: dict[tuple[str, int, int], str],
-        moved: Counter[tuple[int, bytes | None]],
-    ) -> None:
-        place = (record.topic, record.partition, record.offset)
-        truth = self._workload.truth(record.topic, record.key, record.value)
-        refused = dead.pop(place, None)
-        if truth.event is None:
-            expect(refused == truth.refused, f"{place} was refused as {refused}, not {truth}")
-            return
-        target = partition_of(routing_key(truth.event), self._plan.partitions)
-        if record.topic != self._topology.agent_facts and target != account.number:
-            expect(refused is None, f"{place} was refused, it had to be moved")
-            expect(moved[target, record.value] > 0, f"{place} was not moved to {target}")
-            moved[target, record.value] -= 1
-            self.counts["records moved"] += 1
-            return
-        self._accept(account, before, place, truth.event, refused)
-
-    def _accept(
-        self,
-        account: Account,
-        before: int,
-        place: tuple[str, int, int],
-        event: Fields,
-        refused: str | None,
-    ) -> None:
-        oldest, skew = self._plan.definitions.oldest, self._plan.settings.skew
-        name = (event["type"], event["event_id"])
-        known, at = name in account.accepted, event["at"]
-        self.counts[f"events {refused or ('repeated' if known else 'accepted')}"] += 1
-        if known and at >= oldest(account.now):
-            expect(refused is None, f"{place} repeats {name} and was refused as {refused}")
-        elif refused == "late":
-            expect(at < oldest(account.now), f"{place} at {at} was refused as late")
-        elif refused == "early":
-            expect(at > before + skew, f"{place} at {at} was refused as early")
-        else:
-            expect(refused is None, f"{place} was refused as {refused}, it is {name}")
-            expect(at >= oldest(before), f"{place} at {at} is late and was not refused")
-            expect(at <= account.now + skew, f"{place} at {at} is early and was not refused")
-            if not known:
-                account.accepted[name] = event
-                account.rows.accept(event)
-
-    def _dead_letters(self, records: list[Record]) -> dict[tuple[str, int, int], str]:
-        """Where from, and why; each once ever, unchanged."""
-        found: dict[tuple[str, int, int], str] = {}
-        for record in records:
-            headers: dict[str, Any] = dict(record.headers)
-            place = (
-                headers["kpi-topic"].decode(),
-                int(headers["kpi-partition"]),
-                int(headers["kpi-offset"]),
-            )
-            expect(place not in self._dead, f"a second dead letter of {place}")
-            self._dead.add(place)
-            (origin,) = self._log(TP(*place[:2])).between(place[2], place[2] + 1)
-            same = (origin.key, origin.value) == (record.key, record.value)
-            expect(same, f"the dead letter of {place} was changed")
-            kept = origin.headers == record.headers[: len(origin.headers)]
-            expect(kept, f"the dead letter of {place} lost headers")
-            found[place] = headers["kpi-reason"].decode()
-            self.counts["dead letters"] += 1
-        return found
-
-
-def _iso(at_ms: int) -> str:
-    """An instant as readings write it."""
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from aiokafka.errors import KafkaError
@@ -12,6 +13,7 @@ from stream.kafka.site import Site
 from stream.sim.broker import Broker
 from stream.sim.loop import Process, SimLoop
 from stream.sim.plan import Plan
+from stream.sim.witness import Witness
 from stream.sim.worker import Worker
 
 # What may end a worker under fire: it was fenced, or Kafka was out of reach. Anything else,
@@ -23,7 +25,13 @@ class Fleet:
     """One slot per worker; in each a process, or a pause before the next one."""
 
     def __init__(
-        self, plan: Plan, loop: SimLoop, broker: Broker, site: Site, breach: Callable[[str], None]
+        self,
+        plan: Plan,
+        loop: SimLoop,
+        broker: Broker,
+        site: Site,
+        witness: Witness,
+        breach: Callable[[str], None],
     ) -> None:
         """Nobody runs yet. `breach` is told of a worker that ended as none may."""
         self.slots: list[Worker | None] = [None] * plan.workers
@@ -34,6 +42,7 @@ class Fleet:
         self._loop = loop
         self._broker = broker
         self._site = site
+        self._witness = witness
         self._breach = breach
         self._rng = Random(f"{plan.seed}/fleet")
 
@@ -59,11 +68,20 @@ class Fleet:
         self._loop.start(process, self._run(slot, process, member, now))
 
     async def _run(self, slot: int, process: Process, member: str, now: Callable[[], int]) -> None:
-        worker = self.slots[slot] = Worker(process, self._broker, self._site, member, now)
+        site = self._site_now()
+        worker = Worker(process, self._broker, site, self._witness, member, now)
+        self.slots[slot] = worker
         try:
             await worker.run()
         finally:
             self._loop.after(0.0, self._ended, slot, worker)
+
+    def _site_now(self) -> Site:
+        """What a worker is run by that starts now: somebody may have made `skew` smaller."""
+        if self._loop.now < self._plan.stricter_from_s:
+            return self._site
+        rules = replace(self._site.rules, skew_ms=self._plan.strict_skew_ms)
+        return replace(self._site, rules=rules)
 
     def kill(self, slot: int) -> None:
         """SIGKILL."""

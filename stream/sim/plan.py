@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -39,6 +41,10 @@ GOALS: Final = (
     ("wrap", "wrap_time", "site", "<= 20s", None, 1),
     ("slow", "talk_time", "team", "<= 60s", None, 1),
 )
+RARER_GOALS: Final = (
+    ("wait", "answer_time", "channel", "<= 10s", "<= 5s", 1),
+    ("pass", "transfer_rate", "campaign", "<= 25%", "<= 10%", 2),
+)
 
 
 @dataclass(slots=True)
@@ -54,7 +60,7 @@ class Chances:
 
 @dataclass(slots=True)
 class Plan:
-    """One run."""
+    """One run. Workers that start from `stricter_from_s` on let events be less far ahead of now."""
 
     seed: int
     partitions: int
@@ -70,11 +76,17 @@ class Plan:
     weather: Weather
     chances: Chances
     skews_ms: tuple[int, ...]
+    stricter_from_s: float
     definitions: Definitions = field(init=False)
 
     def is_shared(self, kind: str) -> bool:
         """Whether scopes of this kind lie on several partitions."""
         return self.partitions > 1 and kind != "agent"
+
+    @property
+    def strict_skew_ms(self) -> int:
+        """How far ahead of now events may be by the stricter setting."""
+        return self.settings.skew // 10
 
     @property
     def rest_s(self) -> float:
@@ -99,7 +111,7 @@ class Plan:
 
 def plan_of(seed: int) -> Plan:
     """The plan that follows from a seed."""
-    rng = Random(f"{seed}/plan")
+    rng, more = Random(f"{seed}/plan"), Random(f"{seed}/more")
     partitions = rng.choice((1, 1, 1, 1, 1, 2, 2, 3))
     kinds: tuple[ScopeKind, ...] = ("agent",)
     kinds += tuple(rng.sample(SCOPE_KINDS[1:], rng.choice((0, 1, 2))))
@@ -110,7 +122,7 @@ def plan_of(seed: int) -> Plan:
         workers=rng.choice((1, 1, 2, 3)),
         static=rng.random() < 0.4,
         settings=settings,
-        goals=_goals(rng, settings, kinds),
+        goals=_goals(rng, settings, kinds, GOALS) + _goals(more, settings, kinds, RARER_GOALS),
         kinds=kinds,
         start_ms=rng.choice(STARTS_MS),
         length_s=rng.uniform(40, 160 if partitions == 1 else 80),
@@ -119,6 +131,7 @@ def plan_of(seed: int) -> Plan:
         weather=_weather(rng),
         chances=_chances(rng),
         skews_ms=tuple(rng.choice((0, 0, 0, -20_000, 40_000)) for _ in range(4)),
+        stricter_from_s=more.choice((inf, inf, more.uniform(10, 60))),
     )
 
 
@@ -139,9 +152,14 @@ def _settings(rng: Random, partitions: int) -> Settings:
     )
 
 
-def _goals(rng: Random, settings: Settings, kinds: tuple[ScopeKind, ...]) -> tuple[Goal, ...]:
+def _goals(
+    rng: Random,
+    settings: Settings,
+    kinds: tuple[ScopeKind, ...],
+    offered: Sequence[tuple[str, str, ScopeKind, str, str | None, int]],
+) -> tuple[Goal, ...]:
     goals = []
-    for name, kpi_name, scope, target, clear, samples in GOALS:
+    for name, kpi_name, scope, target, clear, samples in offered:
         if scope not in kinds or rng.random() < 0.3:
             continue
         kpi = CATALOGUE[kpi_name]

@@ -14,6 +14,7 @@ from stream.sim.network import CALM
 from stream.sim.plan import Plan
 
 OPERATIONS_MAX: Final = 25
+_ROLLING_S: Final = 2.0
 
 
 class Trouble:
@@ -38,6 +39,8 @@ class Trouble:
             (chances.compact, self._compact),
         ):
             self._schedule(chance, act)
+        if self._plan.stricter_from_s < self._plan.length_s:
+            self._broker.network.loop.at(self._plan.stricter_from_s, self._restart_all)
 
     def end(self) -> None:
         """All is well: what is away comes back, and what is frozen wakes by itself."""
@@ -95,6 +98,12 @@ class Trouble:
         self._broker.trace.note(f"broker: away for {seconds} s")
         self._broker.trace.count("broker outages")
         self._broker.away_for(seconds)
+
+    def _restart_all(self) -> None:
+        """One after the other, since their settings have changed."""
+        self._broker.trace.count("settings changed")
+        for slot in range(len(self._fleet.slots)):
+            self._broker.network.loop.after(_ROLLING_S * slot, self._fleet.stop, slot)
 
     def _leave(self) -> None:
         self._fleet.stop(self._slot())

@@ -41,10 +41,16 @@ class View:
         events: list[Fields],
         now: int,
         told: Tallies | None = None,
+        *,
+        held: bool = False,
     ) -> None:
-        """Of all of `events`, whatever their time. `told`: the tallies that its sources told."""
+        """Of all of `events`, whatever their time. `told`: the tallies that its sources told.
+
+        `held`: verdicts have to stay as they are.
+        """
         self.now = now
         self.told = told
+        self.held = held
         self.definitions = definitions
         self._events = events
         self._groups: dict[tuple[str, str, int], Groups] = {}
@@ -124,13 +130,17 @@ def added_up(parts: Iterable[Tallies]) -> Tallies:
     return total
 
 
+def lane_of(kind: str, partitions: int) -> str:
+    """The lane that gives the figures of scopes of a kind."""
+    return ROWS if kind == "agent" or partitions == 1 else ROLLUPS
+
+
 def place_of(kind: str, name: str, partitions: int) -> Place:
     """The stage that gives a scope's figures."""
     if partitions == 1:
         return Place(ROWS, 0)
-    if kind == "agent":
-        return Place(ROWS, partition_of(name, partitions))
-    return Place(ROLLUPS, partition_of(f"{kind}/{name}", partitions))
+    key = name if kind == "agent" else f"{kind}/{name}"
+    return Place(lane_of(kind, partitions), partition_of(key, partitions))
 
 
 def verdict(goal: Goal, figure: Value) -> Verdict:

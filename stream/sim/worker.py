@@ -21,6 +21,7 @@ from stream.sim.broker import Broker
 from stream.sim.consumer import SimConsumer
 from stream.sim.group import Assignment
 from stream.sim.loop import Process
+from stream.sim.witness import WatchedLane, Witness
 
 HEARTBEAT_S: Final = 3.0
 BUFFERED_BLOCKS: Final = 4
@@ -32,7 +33,13 @@ class Worker:
     """One process from its start to its end."""
 
     def __init__(
-        self, process: Process, broker: Broker, site: Site, member: str, now: Callable[[], int]
+        self,
+        process: Process,
+        broker: Broker,
+        site: Site,
+        witness: Witness,
+        member: str,
+        now: Callable[[], int],
     ) -> None:
         """`member` is its name in the group."""
         self.process = process
@@ -48,6 +55,7 @@ class Worker:
             recovery=SimpleNamespace(signal_recovery_start=asyncio.Event())
         )
         self._broker = broker
+        self._witness = witness
         self._member = member
         self._numbers: set[int] = set()
         self._blocks: asyncio.Queue[Any] = asyncio.Queue(BUFFERED_BLOCKS)
@@ -141,7 +149,7 @@ class Worker:
         return self.consumer
 
     def _lanes(self) -> Any:
-        return _PRODUCTION._lanes(self)
+        return [WatchedLane(lane, self._witness, self) for lane in _PRODUCTION._lanes(self)]
 
     def _delivery(self, lane: str, changelog: str) -> Any:
         return _PRODUCTION._delivery(self, lane, changelog)

@@ -84,6 +84,11 @@ class Workload:
                 continue
             fields = self._event(number, at_s)
             yield self._sending(at_s, fields, misplaced)
+            is_ahead = fields["at"] > plan.start_ms + at_s * 1_000
+            if is_ahead and at_s < plan.stricter_from_s < plan.length_s:
+                self.repeats += 1  # it counted, and by the stricter setting it may be too early
+                later_s = plan.stricter_from_s + rng.uniform(2, 20)
+                yield self._sending(later_s, fields, misplaced)
             while rng.random() < repeated:
                 self.repeats += 1
                 at_s = min(at_s + rng.choice((0.0, 1.0, 30.0, 120.0)), plan.length_s + 20)

@@ -30,6 +30,7 @@ from stream.sim.reader import SimClients
 from stream.sim.trace import Trace, logged_to
 from stream.sim.trouble import Trouble
 from stream.sim.view import Breach, Place
+from stream.sim.witness import Witness
 from stream.sim.workload import Workload
 
 SETTLE_S: Final = 150.0
@@ -61,9 +62,11 @@ class World:
         network = Network(self.loop, self.rng)
         self.workload = Workload(plan, topology)
         self.broker = Broker(network, topology, self.trace, self._judge, plan.timeout_s)
-        self.auditor = Auditor(plan, topology, self.workload, self.broker.log)
-        site = site_of(plan, topology, SimClients(self.broker))
-        self.fleet = Fleet(plan, self.loop, self.broker, site, self._breach)
+        witness = Witness()
+        self.auditor = Auditor(plan, topology, self.workload, witness, self.broker.log)
+        telemetry = witness.telemetry(_telemetry())
+        site = site_of(plan, topology, SimClients(self.broker), telemetry)
+        self.fleet = Fleet(plan, self.loop, self.broker, site, witness, self._breach)
         self.trouble = Trouble(plan, self.broker, self.fleet)
         self._is_over = False
 
@@ -146,10 +149,7 @@ class World:
         try:
             for worker in self.fleet.alive:
                 for (lane, number), owned in worker.ownership.owned.items():
-                    board = owned.stage.engine
-                    self.auditor.judge_rest(
-                        Place(lane, number), board.now_ms or 0, held=board.verdicts.held
-                    )
+                    self.auditor.judge_rest(Place(lane, number), owned.stage.engine.now_ms or 0)
         except Breach as breach:
             self._breach(f"at rest: {breach}")
 
@@ -202,7 +202,7 @@ def run_seed(seed: int, *, echo: bool = False) -> Outcome:
     return World(plan_of(seed), echo=echo).run()
 
 
-def site_of(plan: Plan, topology: Topology, clients: SimClients) -> Site:
+def site_of(plan: Plan, topology: Topology, clients: SimClients, telemetry: Telemetry) -> Site:
     """The site that all workers of a run share."""
     settings = plan.settings
     rules = Rules(
@@ -220,7 +220,7 @@ def site_of(plan: Plan, topology: Topology, clients: SimClients) -> Site:
         topology,
         rules,
         {},
-        _telemetry(),
+        telemetry,
         cast(Clients, clients),
         new_name=lambda: f"{names.getrandbits(64):016x}",
     )

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from stream.core.kpis import SCOPE_KINDS
 from stream.sim.seeds import parse_seeds, run_all
 from stream.sim.world import run_seed
 from tests.conftest import Tell
@@ -22,9 +23,12 @@ COVERED = (
     *("transactions aborted", "transactions timed out", "transactions aborted by a successor"),
     *("requests of fenced producers", "answers lost", "requests lost", "batches failed"),
     *("readers failed", "records repeated by producers", "records misplaced by producers"),
-    *("records moved", "events repeated", "events late", "events early", "dead letters"),
+    *("records moved", "records repeated", "records late", "records early", "dead letters"),
     *("readings audited", "tombstones", "alerts pending", "alerts firing", "alerts cancelled"),
     *("alerts resolved", "alerts ended_no_data", "alerts with tallies", "teams tallied"),
+    *("settings changed", "stale readings audited", "changes of shared alerts held"),
+    *(f"shared alerts {state}" for state in ("pending", "cancelled", "resolved", "ended_no_data")),
+    *(f"shared alerts firing: {kind}" for kind in SCOPE_KINDS[1:]),
 )
 MUTANT_SEEDS = 800  # most are found among the first ten
 
