@@ -34,6 +34,7 @@ from stream.kafka.recovery import sort_records
 from stream.kafka.rowcodec import encode_row_key
 from stream.kafka.rowlane import RowLane
 from stream.kafka.transactions import ExactlyOnce
+from tests.sim.judging import JUDGING
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -365,4 +366,5 @@ MUTANTS: Final[tuple[Plant, ...]] = (
     dead_letters_repeated,
     shares_add_up,
     tallies_of_the_past,
+    *JUDGING,
 )
