@@ -24,6 +24,19 @@ def held_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Verdicts, "held", kept, raising=False)
 
 
+def forgotten_while_held(patch: pytest.MonkeyPatch) -> None:
+    """What changes while verdicts are held is not judged afterwards."""
+    original = Verdicts.judge
+
+    def judge(self: Verdicts, buckets: Any, now_ms: int) -> Any:
+        if self.held:
+            for watched in self.watched.values():
+                watched.table.unjudged[:] = 0
+        return original(self, buckets, now_ms)
+
+    patch.setattr(Verdicts, "judge", judge)
+
+
 def judged_by_stale_parts(patch: pytest.MonkeyPatch) -> None:
     """A stale part is flagged, and everybody is judged as ever."""
     never = property(lambda _: False, lambda *_: None)
@@ -92,6 +105,7 @@ def repeats_told_as_events(patch: pytest.MonkeyPatch) -> None:
 
 JUDGING: Final[tuple[Callable[[pytest.MonkeyPatch], None], ...]] = (
     held_for_ever,
+    forgotten_while_held,
     judged_by_stale_parts,
     never_stale,
     back_and_fresh_at_once,
