@@ -10,19 +10,16 @@ from typing import Any, Final
 import orjson
 
 from stream.config import Settings
-from stream.core.kpis import SCOPE_KINDS
 from stream.kafka.partitioner import partition_of
 from tests.chaos.alerting import check_open_alerts, check_transitions
 from tests.chaos.findings import Findings
 from tests.chaos.history import History
 from tests.chaos.load import Planned
 from tests.chaos.state import Stored
-from tests.kafka.board import differences, instant_ms, with_samples
+from tests.kafka.board import differences, instant_ms
 from tests.kafka.test_exact import BANK
 from tests.oracle.sql import Expected, Included, Oracle
 
-# The scopes whose readings are compared; a reading of more than one partition carries `parts`.
-SCOPES: Final = SCOPE_KINDS
 MINUTE_MS: Final = 60_000
 IN_FLIGHT_CHECKED: Final = 500
 # In SQL, records that were moved to a partition are a partition of their own.
@@ -40,34 +37,27 @@ class Checker:
         self._settings = settings
         self._goals = goals["goals"]
         self._planned = {record.serial: record for record in planned}
-        self._windows = settings.windows
-        self._numbers = {
-            settings.topics.interactions: 0,
-            settings.topics.surveys: 0,
-            settings.topics.agent_facts: _FACTS,
-        }
 
     def check(
         self,
         history: History,
         acknowledged: Mapping[int, Any],
         stored: Stored,
-        now_ms: int,
-        quiet_ms: int,
+        oracle: Oracle,
+        rest: range,
     ) -> None:
-        """All checks at a moment of rest, as of `now_ms`; nothing came since `quiet_ms`."""
+        """All checks but those of `AtRest`. `rest`: its instants, in which no event came.
+
+        `oracle`: SQL over this very history.
+        """
         findings = self.findings
         lost = [serial for serial in acknowledged if not history.stands(serial)]
         findings.set("acknowledged records that are not in the topic", lost)
         self._check_records(history)
         self._check_rows(history, stored)
-        oracle = self._oracle(history)
-        self._check_at_rest(oracle, history, now_ms)
         self._check_in_flight(oracle, history)
         check_transitions(findings, history.alerts)
-        rest = range(quiet_ms, now_ms + 1, MINUTE_MS)
         check_open_alerts(findings, oracle, history.alerts, stored.alerts, self._goals, rest)
-        oracle.close()
 
     # ------------------------------------------------------------ records
 
@@ -118,7 +108,7 @@ class Checker:
 
     # ------------------------------------------------------------ figures
 
-    def _oracle(self, history: History) -> Oracle:
+    def oracle(self, history: History) -> Oracle:
         """SQL over what stands in the topics; misplaced records count where they were moved to."""
         events: list[dict[str, Any]] = []
         for serial, places in [*history.places.items(), *history.facts.items()]:
@@ -137,21 +127,6 @@ class Checker:
             queue_thresholds=BANK.thresholds,
             timezone=BANK.timezone,
         )
-
-    def _check_at_rest(self, oracle: Oracle, history: History, now_ms: int) -> None:
-        """Every id and window has a last reading of this instant, and it is SQL's."""
-        for scope in SCOPES:
-            expected = with_samples(oracle.expected(now_ms, scope, self._windows))
-            found = history.board.of(scope, now_ms)
-            self.findings.count("readings at rest missing", expected.keys() - found.keys())
-            self.findings.count("readings at rest of nothing", found.keys() - expected.keys())
-            wrong = [
-                f"{key}: {what}"
-                for key in expected.keys() & found.keys()
-                for what in differences(expected[key], found[key])
-            ]
-            self.findings.count("final figures that are not SQL's", wrong)
-            self.findings.seen["final figures compared"] += sum(map(len, expected.values()))
 
     def _check_in_flight(self, oracle: Oracle, history: History) -> None:
         """Kept readings equal SQL over their own window and their own offsets.

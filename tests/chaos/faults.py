@@ -15,6 +15,7 @@ from tests.kafka_broker.broker import KafkaBroker
 
 FREEZE_S: Final = 13.0
 ANSWER_S: Final = 30.0
+OWNING_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ class Hand:
 
     async def _freeze(self, seconds: float) -> None:
         """SIGSTOP past the session timeout, then SIGCONT: a zombie."""
-        await self.fleet.freeze(self._any(static=self.rng.random() < 0.5), seconds)
+        slot = self._any(static=self.rng.random() < 0.5)
+        await self.fleet.wait_owning(slot, OWNING_S)
+        self.done[await self.fleet.freeze(slot, seconds)] += 1
 
     async def _storm(self, _: float) -> None:
         """Connections are reset, some at a time."""

@@ -11,15 +11,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from tests.kafka.live import WorkerProcess
 
 STOP_DEADLINE_S: Final = 25.0
+TAKEN_OVER_S: Final = 60.0
+WOKEN_S: Final = 60.0
 UNEXPLAINED_MAX: Final = 5
 _SAID: Final = re.compile(
     r"ERROR.*?(?:the worker stops: |kpi-stream: )(.*)|^kpi-stream: (.*)", re.MULTILINE
 )
+_FENCED: Final = re.compile(r"the worker stops: partition \d+: (?:fenced|another worker has)")
+_REJOINED: Final = "ready: partitions"
+Fate = Literal["fenced exits", "rejoined", "otherwise"]
 
 
 class Slot:
@@ -44,10 +49,11 @@ class Slot:
         self.wanted = True
         self.worker.start()
 
-    def said(self) -> str:
-        """What the process has said since its start."""
+    def said(self, since: int | None = None) -> str:
+        """What the process has said since its start, or since the log was so long."""
         log = self.worker.log
-        return log.read_text(errors="replace")[self._log_from :] if log.exists() else ""
+        said = log.read_bytes() if log.exists() else b""
+        return said[self._log_from if since is None else since :].decode(errors="replace")
 
 
 class Fleet:
@@ -62,6 +68,7 @@ class Fleet:
             )
             for number, is_static in enumerate(static)
         ]
+        self._partitions = settings["partitions"]
         self.exits: Counter[str] = Counter()
         self.unexplained: list[str] = []
         self.longest_stop_s = 0.0
@@ -113,13 +120,53 @@ class Fleet:
         if code:
             self._note_exit(slot)
 
-    async def freeze(self, slot: Slot, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT so much later."""
+    async def freeze(self, slot: Slot, seconds: float) -> Fate:
+        """SIGSTOP, and SIGCONT once so much time has passed and others own what it had.
+
+        What it still has in hand is refused then. It ends of that, unless it hears of the
+        rebalance first: then it gives all up, and joins with a state read anew.
+        """
+        process = slot.worker.process
+        assert process is not None
         slot.is_frozen = True
         slot.worker.send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
+        is_taken_over = await self._wait_owned_by_others()
+        woken_at = slot.worker.log.stat().st_size
         slot.worker.send_signal(signal.SIGCONT)
         slot.is_frozen = False
+        return await self._fate(slot, process, woken_at) if is_taken_over else "otherwise"
+
+    @staticmethod
+    async def _fate(slot: Slot, process: subprocess.Popen[bytes], woken_at: int) -> Fate:
+        deadline = time.monotonic() + WOKEN_S
+        while time.monotonic() < deadline:
+            code, said = process.poll(), slot.said(woken_at)
+            if code is not None:
+                return "fenced exits" if code == 1 and _FENCED.search(said) else "otherwise"
+            if _REJOINED in said:
+                return "rejoined"
+            await asyncio.sleep(0.1)
+        return "otherwise"
+
+    async def wait_owning(self, slot: Slot, timeout_s: float) -> None:
+        """Until the worker owns something and has caught up on it, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            ready, owned = await asyncio.to_thread(slot.worker.partitions)
+            if ready == owned > 0:
+                return
+            await asyncio.sleep(0.1)
+
+    async def _wait_owned_by_others(self) -> bool:
+        """Until all partitions are owned by workers that run; false where the time was over."""
+        deadline = time.monotonic() + TAKEN_OVER_S
+        while time.monotonic() < deadline:
+            found = [await asyncio.to_thread(s.worker.partitions) for s in self.running()]
+            if sum(owned for _, owned in found) == self._partitions:
+                return True
+            await asyncio.sleep(0.1)
+        return False
 
     async def wait_answering(self, slot: Slot, timeout_s: float) -> None:
         """Until the worker answers at all, or the time is over."""
@@ -129,7 +176,7 @@ class Fleet:
                 return
             await asyncio.sleep(0.1)
 
-    async def wait_caught_up(self, partitions: int, timeout_s: float) -> None:
+    async def wait_caught_up(self, timeout_s: float) -> None:
         """Until every partition is owned and caught up, for two looks in a row."""
         deadline = time.monotonic() + timeout_s
         looks = 0
@@ -141,7 +188,7 @@ class Fleet:
             ready, owned = (
                 (sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0)
             )
-            looks = looks + 1 if ready == owned == partitions else 0
+            looks = looks + 1 if ready == owned == self._partitions else 0
             await asyncio.sleep(0.3)
 
     def _note_exit(self, slot: Slot) -> None:

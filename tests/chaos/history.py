@@ -29,6 +29,7 @@ class History:
         self.facts: dict[int, list[Place]] = defaultdict(list)
         self.letters: dict[int, list[str]] = defaultdict(list)
         self.alerts: list[dict[str, Any]] = []
+        self.ends: dict[tuple[str, int], int] = {}
         self.board = Board()
         self.readings = 0
         self.readings_twice = 0
@@ -51,11 +52,7 @@ class History:
 
     async def read(self) -> None:
         """Takes in all that has come since."""
-        for name in ("interactions", "surveys"):
-            self._note_places(self.places, name, await self._readers[name].read_to_end())
-        self._note_places(
-            self.facts, "agent_facts", await self._readers["agent_facts"].read_to_end()
-        )
+        await self.read_inputs()
         for letter in await self._readers["dead_letters"].read_to_end():
             if (serial := serial_of(letter)) is not None:
                 self.letters[serial].append(letter.headers["kpi-reason"].decode())
@@ -64,6 +61,14 @@ class History:
             for alert in await self._readers["alerts"].read_to_end()
         ]
         await self.read_readings()
+
+    async def read_inputs(self) -> None:
+        """Takes in what workers count alone: what was sent first, then what they have moved."""
+        for name in ("interactions", "surveys"):
+            self._note_places(self.places, name, await self._readers[name].read_to_end())
+        self._note_places(
+            self.facts, "agent_facts", await self._readers["agent_facts"].read_to_end()
+        )
 
     async def read_readings(self) -> None:
         """Takes in the readings alone."""
@@ -74,7 +79,9 @@ class History:
         self.board.all.clear()
 
     def _note_places(self, places: dict[int, list[Place]], topic: str, records: list[Seen]) -> None:
+        named = getattr(self._settings.topics, topic)
         for record in records:
+            self.ends[named, record.partition] = record.offset + 1
             serial = serial_of(record)
             if serial is not None:
                 places[serial].append((topic, record.partition, record.offset))

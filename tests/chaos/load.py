@@ -20,6 +20,8 @@ from tests.oracle import data_dir
 
 Fate = Literal["counted", "moved", "refused"]
 SHOP_SHARE: Final = 24
+# Neither data set has any.
+CAMPAIGNS: Final = ("renewal", "spring", "win-back")
 _DAY_MS: Final = DAY_MINUTES * MINUTE_MS
 _HOUR_MS: Final = 60 * MINUTE_MS
 _TIME: Final = {"interaction": "ended_at", "survey": "answered_at"}
@@ -88,8 +90,7 @@ def plan(scale: Scale, partitions: int, seed: int) -> list[Planned]:
             planned.append(_record(event, send_ms, is_crc, partitions, len(planned)))
         if rng.random() < 0.01:
             planned.append(_poison(rng, event["_at_ms"], partitions, len(planned)))
-        # Not before the first clock has come: without a now nothing is late.
-        if rng.random() < 0.005 and event["_at_ms"] > start_ms() + _HOUR_MS:
+        if rng.random() < 0.005:
             planned.append(_late(event, partitions, len(planned)))
     planned.sort(key=lambda record: (record.send_ms, record.serial))
     return planned
@@ -118,6 +119,7 @@ def _moved(
     fields = orjson.loads(event.raw)
     fields["event_id"] += f"{suffix}#{repeat}"
     fields[_TIME[event.kind]] = at_ms
+    fields["campaign"] = CAMPAIGNS[crc32(fields["event_id"].encode()) % len(CAMPAIGNS)]
     if "agent_id" in fields:
         fields["agent_id"] += suffix
     yield {**fields, "_at_ms": at_ms, "_kind": event.kind}
