@@ -6,6 +6,7 @@ import logging
 import secrets
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +14,25 @@ import click
 from rich.console import Console
 
 from tests.bench.traffic import Traffic
+from tests.chaos.demands import unmet
 from tests.chaos.pressure import press
-from tests.chaos.recovery import recover
-from tests.chaos.report import figures, table
+from tests.chaos.recovery import BACK_S, SMALL, SMALL_BACK_S, recover
+from tests.chaos.report import alerts_table, figures, table
 from tests.chaos.run import long_run, run, short_run
 from tests.kafka_broker.broker import KafkaBroker
 
 PRESSED_S: Final = 60.0
-REQUIRED: Final = {"kill": 50, "restart": 10, "rebalance": 20}
-DAY: Final = Traffic(10_000, 24 * 3_600_000, 650_000)
+REQUIRED: Final = {
+    "SIGKILLs of workers": 50,
+    "broker restarts": 10,
+    "rebalances by joining and leaving": 20,
+    "freezes": 4,
+}
+# By name: the state, how often the worker is killed, and how soon it has to be back.
+RETURNS: Final = (
+    ("small", SMALL, 5, SMALL_BACK_S),
+    ("day", Traffic(10_000, 24 * 3_600_000, 650_000), 1, BACK_S),
+)
 
 
 @click.command()
@@ -37,13 +48,10 @@ def main(seed: int | None, short: bool, folder: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         place = folder or Path(temporary)
         outcome = run((short_run if short else long_run)(seed), place, console.print)
-        console.print(table(outcome, seed))
-        faults = [] if short else measure(place, console)
-    if not short:
-        did = {name: outcome.hand.done[name] for name in REQUIRED}
-        did["rebalance"] = outcome.hand.done["join"] + outcome.hand.done["leave"]
-        did["restart"] += outcome.hand.done["outage"]
-        faults += [f"only {did[n]} of {REQUIRED[n]}: {n}" for n in did if did[n] < REQUIRED[n]]
+        console.print(table(outcome, seed), alerts_table(outcome))
+        faults = unmet(outcome, {} if short else REQUIRED)
+        if not short:
+            faults += measure(place, console)
     for fault in [*outcome.findings.examples, *outcome.fleet.unexplained, *faults]:
         console.print(fault, style="red")
     wrong = outcome.findings.wrong.total() + len(outcome.fleet.unexplained) + len(faults)
@@ -51,13 +59,19 @@ def main(seed: int | None, short: bool, folder: Path | None) -> None:
 
 
 def measure(folder: Path, console: Console) -> list[str]:
-    """A minute of backpressure, and a recovery of a day of 10,000 agents; what was wrong."""
+    """A minute of backpressure, and returns with small and with large state; what was wrong."""
+    faults = []
     with KafkaBroker(is_measured=True) as broker:
         pressed = press(broker.bootstrap, "pressed-", folder / "pressed", PRESSED_S)
-        console.print(figures("a producer faster than the worker", pressed))
-        recovered = recover(broker.bootstrap, "recovered-", folder / "recovered", DAY)
-        console.print(figures("SIGKILL and recovery, 10,000 agents", recovered))
-    return [*pressed.faults(), *recovered.faults()]
+        console.print(figures("a producer faster than the worker", asdict(pressed)))
+        faults += pressed.faults()
+        for name, traffic, kills, back_s in RETURNS:
+            found = recover(broker.bootstrap, f"{name}-", folder / name, traffic, kills)
+            console.print(
+                figures(f"SIGKILL and return, {traffic.agents:,} agents", found.figures())
+            )
+            faults += found.faults(back_s)
+    return faults
 
 
 if __name__ == "__main__":

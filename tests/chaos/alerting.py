@@ -62,11 +62,15 @@ def check_open_alerts(
             for (name, scope_id), (state, _) in is_open.items()
             if name == goal["name"] and state == "firing"
         }
-        findings.count("alerts lost", [(goal["name"], name) for name in must - firing])
+        lost = [(goal["name"], name) for name in must - firing]
         in_vain = [(goal["name"], name) for name in must_not & firing]
+        findings.count("alerts lost", lost)
         findings.count("alerts firing in vain", in_vain)
-        findings.seen["alerts that SQL demands"] += len(must)
-        findings.seen["alerts that SQL forbids"] += len(must_not)
+        judged = findings.alerts[goal["scope"]]
+        judged.demanded += len(must)
+        judged.lost += len(lost)
+        judged.forbidden += len(must_not)
+        judged.in_vain += len(in_vain)
 
 
 def under_way(alerts: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[str, str]]:

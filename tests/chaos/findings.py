@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,11 +11,25 @@ EXAMPLES_MAX: Final = 24
 
 
 @dataclass
+class Judged:
+    """Alerts on one kind of scope: those that SQL demands and forbids, and those not as it says."""
+
+    demanded: int = 0
+    lost: int = 0
+    forbidden: int = 0
+    in_vain: int = 0
+
+
+@dataclass
 class Findings:
-    """`seen` says how much was looked at; every number in `wrong` has to be 0."""
+    """`seen` says how much was looked at; every number in `wrong` has to be 0.
+
+    `alerts` splits by kind of scope what both say of alerts.
+    """
 
     seen: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
+    alerts: dict[str, Judged] = field(default_factory=lambda: defaultdict(Judged))
     examples: list[str] = field(default_factory=list)
     _told: int = 0
 

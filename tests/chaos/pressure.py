@@ -36,7 +36,7 @@ TIMES_FASTER: Final = 10
 # What waits between Kafka and the state: a fetch of 4 MB for each partition, and six blocks of
 # 5,000 records (four in Faust's buffer, one at its door, one in hand) of 1 KB each as objects; and
 # a flush. What is not bounded would hold all of the backlog: some 300 MB in ten seconds.
-HELD_MB: Final = 100.0
+HELD_MB: Final = 60.0
 # What stays is the state's own: an event's id, and its part of a row.
 EVENT_BYTES: Final = 150
 _GAUGE: Final = re.compile(

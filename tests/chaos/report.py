@@ -1,31 +1,24 @@
-"""The run's figures as a table."""
+"""The run's figures as tables."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 
 from rich.table import Table
 
-from tests.chaos.pressure import Pressure
-from tests.chaos.recovery import Recovery
+from tests.chaos.demands import struck
+from tests.chaos.findings import Judged
 from tests.chaos.run import Outcome
 
 
 def table(outcome: Outcome, seed: int) -> Table:
     """What was done, what was looked at, and what was wrong."""
-    done, findings = outcome.hand.done, outcome.findings
-    title = f"seed {seed}, {outcome.seconds:.0f} s"
-    drawn = Table("", "", title=title, show_header=False, title_justify="left")
-    drawn.columns[1].justify = "right"
-    for name, number in {
-        "SIGKILLs of workers": done["kill"],
-        "broker restarts": done["restart"] + done["outage"],
-        "rebalances by joining and leaving": done["join"] + done["leave"],
-        "workers frozen past the session timeout": done["freeze"],
-        "connections reset": outcome.hand.proxy.resets,
-        "longest graceful stop (s)": f"{outcome.fleet.longest_stop_s:.1f}",
-    }.items():
+    findings = outcome.findings
+    drawn = _pairs(f"seed {seed}, {outcome.seconds:.0f} s")
+    for name, number in struck(outcome).items():
         drawn.add_row(name, f"{number}")
+    drawn.add_row("longest graceful stop (s)", f"{outcome.fleet.longest_stop_s:.1f}")
     for reason, number in outcome.fleet.exits.items():
         drawn.add_row(f"exited: {reason}", f"{number}")
     drawn.add_section()
@@ -39,10 +32,27 @@ def table(outcome: Outcome, seed: int) -> Table:
     return drawn
 
 
-def figures(title: str, found: Pressure | Recovery) -> Table:
+def alerts_table(outcome: Outcome) -> Table:
+    """Alerts at rest, by kind of scope: what SQL demands and forbids, and what was otherwise."""
+    names = [field.name.replace("_", " ") for field in fields(Judged)]
+    drawn = Table("alerts at rest", *names, title_justify="left")
+    for scope, judged in outcome.findings.alerts.items():
+        drawn.add_row(scope, *(f"{number}" for number in asdict(judged).values()))
+    for column in drawn.columns[1:]:
+        column.justify = "right"
+    return drawn
+
+
+def figures(title: str, found: Mapping[str, float]) -> Table:
     """A measurement's figures by name."""
+    drawn = _pairs(title)
+    for name, number in found.items():
+        drawn.add_row(name.replace("_", " "), f"{number:,.1f}".removesuffix(".0"))
+    return drawn
+
+
+def _pairs(title: str) -> Table:
+    """Names with their numbers."""
     drawn = Table("", "", title=title, show_header=False, title_justify="left")
     drawn.columns[1].justify = "right"
-    for name, number in asdict(found).items():
-        drawn.add_row(name.replace("_", " "), f"{number:,.1f}".removesuffix(".0"))
     return drawn

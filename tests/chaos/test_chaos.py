@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.chaos.report import table
+from tests.chaos.demands import unmet
+from tests.chaos.report import alerts_table, table
 from tests.chaos.run import run, short_run
 from tests.kafka.test_exact import BANK
 from tests.oracle import data_dir
 
 SEED = 11
+REQUIRED = {"SIGKILLs of workers": 5, "rebalances by joining and leaving": 3, "freezes": 1}
 
 
 @pytest.mark.timeout(300)
@@ -22,14 +24,13 @@ SEED = 11
 def test_nothing_is_lost_or_counted_twice_whatever_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Kills, a broker restart, joins, leaves and resets under load: the history is faultless."""
+    """Kills, a freeze, a broker restart, joins, leaves and resets: the history is faultless."""
     if not (data_dir() / BANK.file).exists():
         pytest.skip(f"no test data at {BANK.file}")
     caplog.set_level(logging.CRITICAL, "aiokafka")  # it warns of each retry
     outcome = run(short_run(SEED), tmp_path, print)
-    Console(width=100).print(table(outcome, SEED))
+    Console(width=100).print(table(outcome, SEED), alerts_table(outcome))
     findings = outcome.findings
     assert not findings.wrong.total(), findings.examples
     assert not outcome.fleet.unexplained, outcome.fleet.unexplained
-    assert findings.seen["alerts that SQL demands"] > 0
-    assert findings.seen["readings in flight compared"] >= 100
+    assert unmet(outcome, REQUIRED) == []

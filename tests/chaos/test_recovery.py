@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.traffic import Traffic
-from tests.chaos.recovery import recover
+from tests.chaos.recovery import BACK_S, SMALL, SMALL_BACK_S, recover
 from tests.kafka_broker.broker import KafkaBroker
 
-SMALL = Traffic(500, 24 * 3_600_000, 20_000)
-# 5 s on an idle machine; without a seat of its own it would wait out a session of 10 s more.
-BACK_S = 10.0
+KILLS = 3
 
 
 @pytest.mark.timeout(240)
@@ -20,9 +17,13 @@ BACK_S = 10.0
 def test_a_killed_worker_is_back_soon_and_shows_whole_partitions_only(
     kafka: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """With a seat of its own in the group it waits for no session; its gauges are as before."""
-    found = recover(kafka.bootstrap, topic_prefix, tmp_path / "w", SMALL)
-    print(f"\n{found}")  # noqa: T201 - figures for the closing note
+    """With a seat of its own in the group it waits for no session; its gauges are as before.
+
+    The best of three has to be soon enough: other work on the machine can only add to the time,
+    and without a seat each of them would wait out a session of 10 s. `make chaos` asks the median.
+    """
+    found = recover(kafka.bootstrap, topic_prefix, tmp_path / "w", SMALL, KILLS)
+    print(f"\n{found.figures()}")  # noqa: T201 - figures for the closing note
     assert found.rows > 10_000
-    assert found.faults() == []
-    assert found.back_s < BACK_S
+    assert found.faults(BACK_S) == []
+    assert found.best.all_s < SMALL_BACK_S
