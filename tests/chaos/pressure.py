@@ -38,7 +38,7 @@ TIMES_FASTER: Final = 10
 # a flush. What is not bounded would hold all of the backlog: some 300 MB in ten seconds.
 HELD_MB: Final = 60.0
 # What stays is the state's own: an event's id, and its part of a row.
-EVENT_BYTES: Final = 150
+EVENT_BYTES: Final = 80
 _GAUGE: Final = re.compile(
     r'^kpi_(handled_contacts|talk_time_seconds)\{scope="agent",id="([^"]+)".*?\} (\S+)$',
     re.MULTILINE,
