@@ -95,11 +95,11 @@ def test_each_fault_of_a_worker_under_pressure_is_said(change: dict[str, Any], s
 
 def test_the_median_return_has_to_be_soon_enough_and_whole() -> None:
     """One that is late is the machine's, most of them are not."""
-    quick, slow = Return(1.0, 0.5, 0.5, 0.1), Return(3.0, 1.0, 1.0, 0.5)
+    quick, slow = Return(1.0, 0.5, 0.5, 0.1, 0.0), Return(4.0, 1.0, 1.0, 0.5, 1.0)
     found = Recovery(1, 1, scrapes=9, shown_early=0, returns=[slow, quick, quick])
     assert found.faults(5.0) == []
     late = replace(found, returns=[slow, quick, slow])
-    assert late.faults(5.0) == ["back after 5.5 s"]
+    assert late.faults(5.0) == ["back after 5.5 s of its own"]
     assert late.best == quick
     early = replace(found, shown_early=2)
     assert early.faults(5.0) == ["2 scrapes showed a part of a partition"]

@@ -19,11 +19,12 @@ def test_a_killed_worker_is_back_soon_and_shows_whole_partitions_only(
 ) -> None:
     """With a seat of its own in the group it waits for no session; its gauges are as before.
 
-    The best of three has to be soon enough: other work on the machine can only add to the time,
-    and without a seat each of them would wait out a session of 10 s. `make chaos` asks the median.
+    The best of three has to be soon enough, and of each is left out for how long other work kept
+    its main thread from a processor: the machine's noise can only add. Without a seat each would
+    wait out a session of 10 s, which is no noise. `make chaos` asks the median of five.
     """
     found = recover(kafka.bootstrap, topic_prefix, tmp_path / "w", SMALL, KILLS)
     print(f"\n{found.figures()}")  # noqa: T201 - figures for the closing note
     assert found.rows > 10_000
     assert found.faults(BACK_S) == []
-    assert found.best.all_s < SMALL_BACK_S
+    assert found.best.own_s < SMALL_BACK_S
