@@ -8,13 +8,14 @@ Faust: its gap-and-ack bookkeeping stalls on blocks and can commit past what is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
@@ -24,8 +25,10 @@ from stream.kafka.clients import lasting_producer
 from stream.kafka.connection import connection_options
 from stream.kafka.headers import accept_any_header_name
 from stream.kafka.records import make_records_lean
+from stream.kafka.topology import CONNECT_PAUSE_S, CONNECT_TRIES
 
 SERVICE_LOG = logging.getLogger("faust.service")
+log = logging.getLogger(__name__)
 
 
 class BlockConsumerThread(driver.AIOKafkaConsumerThread):
@@ -62,6 +65,21 @@ class BlockConsumerThread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
             metadata_max_age_ms=60_000,
         )
+
+    async def on_start(self) -> None:
+        """Tries for a while: the broker may have gone since the topics were looked at."""
+        for tried in range(1, CONNECT_TRIES + 1):
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                await self._ensure_consumer().stop()
+                if tried == CONNECT_TRIES:
+                    raise
+                said = "the broker has gone again (try %d of %d): %s"
+                log.warning(said, tried, CONNECT_TRIES, error)
+                await asyncio.sleep(CONNECT_PAUSE_S)
+            else:
+                return
 
     async def committed(self, tp: TP) -> int | None:
         """The group's committed offset, `None` where there is none."""

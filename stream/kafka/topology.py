@@ -22,7 +22,7 @@ from stream.kafka.topicids import topic_ids
 log = logging.getLogger(__name__)
 
 CONNECT_TRIES: Final = 10
-_CONNECT_PAUSE_S: Final = 2.0
+CONNECT_PAUSE_S: Final = 2.0
 SEEN_TRIES: Final = 100
 _SEEN_PAUSE_S: Final = 0.1
 _ALREADY_EXISTS: Final = 36
@@ -204,7 +204,7 @@ async def _connect(settings: Settings, tries: int) -> AIOKafkaAdminClient:
                 said = "no broker answers at %s (try %d of %d): %s"
                 log.warning(said, settings.broker, attempt, tries, error)
             if attempt < tries:
-                await asyncio.sleep(_CONNECT_PAUSE_S)
+                await asyncio.sleep(CONNECT_PAUSE_S)
         else:
             return admin
     often = f" after {tries} tries" if tries > 1 else ""

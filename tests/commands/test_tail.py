@@ -234,7 +234,7 @@ def test_a_missing_broker_is_said_at_once(
     command: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A person who waits is not kept waiting, nor told ten times; a service would try again."""
-    monkeypatch.setattr(topology, "_CONNECT_PAUSE_S", 60.0)
+    monkeypatch.setattr(topology, "CONNECT_PAUSE_S", 60.0)
     place = f"127.0.0.1:{free_port()}"
     result = CliRunner(env={"KPI_STREAM_BROKER": place}).invoke(main, command)
     assert result.exit_code == 1

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from faust.types import TP
 
-from stream.kafka.blocks import BlockConsumer
+from stream.kafka import blocks
+from stream.kafka.blocks import BlockConsumer, BlockConsumerThread
+from stream.kafka.topology import CONNECT_TRIES
 
 
 def recovered(
@@ -75,3 +77,36 @@ def test_what_an_assignment_that_is_over_had_to_seek_is_not_sought() -> None:
     consumer = recovered(seek_to, {TP("t", 0): 5, TP("t", 1): 7})
     asyncio.run(consumer.perform_seek())
     assert sought == [5]
+
+
+@pytest.mark.parametrize("failures", [2, CONNECT_TRIES])
+def test_a_broker_that_has_gone_since_the_topics_were_looked_at_is_waited_for(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the first look: bounded tries, each consumer that found nobody closed."""
+    monkeypatch.setattr(blocks, "CONNECT_PAUSE_S", 0.0)
+    started: list[bool] = []
+    stopped: list[bool] = []
+
+    class Consumer:
+        """Finds a broker after so many failures."""
+
+        async def start(self) -> None:
+            """Asks."""
+            started.append(True)
+            if len(started) <= failures:
+                raise KafkaConnectionError("nobody there")
+
+        async def stop(self) -> None:
+            """Closes what was opened."""
+            stopped.append(True)
+
+    thread: Any = BlockConsumerThread.__new__(BlockConsumerThread)
+    thread.thread_loop = None
+    monkeypatch.setattr(thread, "_create_consumer", lambda **_: Consumer(), raising=False)
+    if failures < CONNECT_TRIES:
+        asyncio.run(thread.on_start())
+    else:
+        with pytest.raises(KafkaConnectionError):
+            asyncio.run(thread.on_start())
+    assert (len(started), len(stopped)) == (min(failures + 1, CONNECT_TRIES), failures)

@@ -170,7 +170,7 @@ def test_a_missing_broker_is_said_in_a_line_after_bounded_tries(
 ) -> None:
     """Exit code 1, how often it was tried, what to look at, and no traceback."""
     monkeypatch.setattr(topology, "CONNECT_TRIES", 2)
-    monkeypatch.setattr(topology, "_CONNECT_PAUSE_S", 0.0)
+    monkeypatch.setattr(topology, "CONNECT_PAUSE_S", 0.0)
     place = f"127.0.0.1:{free_port()}"
     environment = {"KPI_STREAM_BROKER": place, "KPI_STREAM_METRICS__PORT": "0"}
     result = CliRunner(env=environment).invoke(main, ["worker"])
