@@ -7,7 +7,7 @@ crash and a replay after a rebalance are one case. A duplicate carries the same 
 same minute, so ids are looked up minute by minute.
 
 Rows are places in numpy arrays, and whole blocks pass at a time. There are millions of them, so
-that sums are 32 bits wide until one does not fit, and a row's first id has its place in an array.
+that sums are as narrow as they come, and a row's first id has its place in an array.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.core.arrays import Digests, Ints, Narrow, grown, roomy, run_bounds, run_sums, runs
 from stream.core.athand import AtHand, Minute
-from stream.core.measures import COLUMNS
 from stream.core.numbers import Numbers
 from stream.core.places import Places
 from stream.core.rowids import RowIds
+from stream.core.sums import Sums
 
 SEGMENT_IDS_MAX: Final = 4_096
 UNPLACED: Final = -1
@@ -34,8 +34,7 @@ _UNKNOWN: Final = -1
 _FIRST_CAPACITY: Final = 1_024
 _MINUTE_BITS: Final = 32
 _DIMS_MASK: Final = (1 << _MINUTE_BITS) - 1
-_NARROW_MAX: Final = np.iinfo(np.int32).max
-_BY_ROW: Final = ("_measures", "dims_index", "minute", "segment", "latest_ms")
+_BY_ROW: Final = ("dims_index", "minute", "segment", "latest_ms")
 
 
 @dataclass(slots=True)
@@ -103,7 +102,7 @@ class RowStore(Generic[D]):
         self.minute: Narrow = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
         self.segment: npt.NDArray[np.uint16] = np.zeros(_FIRST_CAPACITY, dtype=np.uint16)
         self.latest_ms: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self._measures: npt.NDArray[Any] = np.zeros((_FIRST_CAPACITY, COLUMNS), dtype=np.int32)
+        self._sums = Sums(_FIRST_CAPACITY)
         self.row_ids = RowIds(_FIRST_CAPACITY)
         self._places = Places()
         self._at_hand = AtHand(self._minute_of)
@@ -194,18 +193,15 @@ class RowStore(Generic[D]):
 
     def measures(self, rows: Ints, columns: slice = slice(None)) -> Ints:
         """The sums of rows: [row, column]."""
-        return self._measures[rows, columns].astype(np.int64)
+        return self._sums.of(rows, columns)
 
     def add(self, rows: Ints, change: Ints) -> None:
         """Adds to the sums of rows, each of which is given once."""
-        self.put(rows, self._measures[rows] + change)
+        self.put(rows, self.measures(rows) + change)
 
     def put(self, rows: Ints, sums: Ints) -> None:
-        """Replaces the sums of rows. One that does not fit makes all of them wide for good."""
-        is_narrow = self._measures.dtype == np.int32
-        if is_narrow and sums.size and (sums.max() > _NARROW_MAX or sums.min() < -_NARROW_MAX):
-            self._measures = self._measures.astype(np.int64)
-        self._measures[rows] = sums
+        """Replaces the sums of rows."""
+        self._sums.put(rows, sums)
 
     def ids(self, rows: Ints) -> list[bytes]:
         """The ids that each row has absorbed."""
@@ -227,8 +223,8 @@ class RowStore(Generic[D]):
         keys = [self.key(row) for row in gone]
         of_dims, counts = np.unique(self.dims_index[rows], return_counts=True)
         self._rows_of_dims[of_dims] -= counts
-        for emptied in (self._measures, self.latest_ms, self.segment):
-            emptied[rows] = 0
+        self.latest_ms[rows] = self.segment[rows] = 0
+        self._sums.clear(rows)
         self.row_ids.clear(rows)
         self._places.give_back(gone)
         return Evicted(rows, keys, of_dims[self._rows_of_dims[of_dims] == 0].tolist())
@@ -276,6 +272,7 @@ class RowStore(Generic[D]):
             capacity = max(2 * capacity, end)
             for name in _BY_ROW:
                 setattr(self, name, grown(getattr(self, name), capacity))
+            self._sums.extend(capacity)
         self.row_ids.extend(end - len(self.row_ids), capacity)
 
     def _spread(self, rows: Ints, starts: Ints, sizes: Ints) -> tuple[Ints, Ints, Ints]:
