@@ -65,6 +65,11 @@ class AtHand:
         if kept is not None:
             self._size -= kept.size
 
+    def clear(self) -> None:
+        """Lets all minutes go."""
+        for minute in list(self._kept):
+            self.drop(minute)
+
     def tidy(self) -> None:
         """Once a block is through: those longest unused go, and are not kept up to date then."""
         self._block += 1

@@ -145,6 +145,10 @@ class RowStore(Generic[D]):
         """Once a block is through: lets minutes go that were not used for long."""
         self._at_hand.tidy()
 
+    def catch_up(self) -> None:
+        """Lets all minutes go: those of a backlog are not used again."""
+        self._at_hand.clear()
+
     def absorb(self, minutes: Ints, dims: Ints, ids: Digests, at_ms: Ints) -> Absorbed:
         """Notes a block of events in their rows, which it opens where needed."""
         keys = minutes << _MINUTE_BITS | dims

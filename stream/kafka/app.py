@@ -14,6 +14,7 @@ from faust.types import TP
 from stream.kafka.blocks import SERVICE_LOG, BlockSchema, BlockTransport
 from stream.kafka.delivery import AtLeastOnce, Delivery, DeliveryError
 from stream.kafka.formats import UnknownFormatError
+from stream.kafka.heap import trim_heap
 from stream.kafka.owned import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S
 from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import DisagreementError
@@ -59,6 +60,7 @@ class KpiApp(faust.App):
         self.now = now
         self.failure: BaseException | None = None
         self.ownership = Ownership(site, lambda: self.consumer, self._lanes, now, self.fail)
+        self.ownership.on_caught_up = trim_heap
         self.on_stopping: Callable[[], None] = lambda: None
         super().__init__(
             settings.app,

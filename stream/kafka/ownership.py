@@ -56,6 +56,7 @@ class Ownership:
         self.resume: dict[TP, int] = {}
         self.recovering_since: float | None = None
         self.monotonic: Callable[[], float] = time.monotonic
+        self.on_caught_up: Callable[[], object] = lambda: None
         self.failed = False
         self._site = site
         self._inputs = inputs
@@ -248,6 +249,8 @@ class Ownership:
         if not owned.ready and caught_up:
             owned.ready = True
             owned.stage.catch_up()
+            if all(each.ready for each in self.owned.values()):
+                self.on_caught_up()
         if not owned.stop.is_set():
             owned.show(self._site.telemetry, lags)
 

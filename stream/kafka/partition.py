@@ -67,6 +67,7 @@ class PartitionStage:
     def catch_up(self) -> None:
         """What stood in the topics at the start is counted: readings and verdicts begin."""
         self._has_caught_up = True
+        self.engine.rows.catch_up()
         self.engine.begin_judging()
         if self.engine.now_ms is not None:
             self.engine.tick(self.engine.now_ms)

@@ -137,7 +137,17 @@ def test_minutes_that_are_let_go_are_made_anew(monkeypatch: pytest.MonkeyPatch) 
     assert [absorb(store, f"f{n}", at=M + n) for n in range(50)] == rows
 
 
-def test_a_sum_that_is_too_wide_widens_all() -> None:
+def test_minutes_of_a_backlog_are_let_go_and_made_anew() -> None:
+    """Once it is counted, they would be in the way for good."""
+    store: RowStore[Dims] = RowStore()
+    rows = [absorb(store, f"e{n}", at=M + n) for n in range(5)]
+    store.catch_up()
+    assert len(store._at_hand) == 0
+    assert all(knows(store, M + n, f"e{n}") for n in range(5))
+    assert [absorb(store, f"f{n}", at=M + n) for n in range(5)] == rows
+
+
+def test_a_sum_may_need_more_than_32_bits() -> None:
     """Sums are exact whatever they come to."""
     store: RowStore[Dims] = RowStore()
     rows = np.array([absorb(store, "e1"), absorb(store, "e2", at=M + 1)])

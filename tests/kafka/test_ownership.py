@@ -20,7 +20,7 @@ from stream.kafka.ownership import Ownership
 from stream.kafka.recovery import Latest
 from stream.kafka.rowlane import RowLane
 from stream.kafka.stage import Recovered
-from stream.kafka.topology import TopologyError
+from stream.kafka.topology import ROWS, TopologyError
 from stream.kafka.transactions import FencedError
 from tests.kafka import test_partition as partition
 
@@ -39,6 +39,11 @@ class FetchingConsumer:
         """The position after the fetch, and after the markers behind the last record."""
         self.delivered[tp] = 10
         return 10 + self._markers
+
+    def highwater(self, tp: TP) -> int:
+        """Where the records end."""
+        del tp
+        return 10
 
 
 def owning(
@@ -104,6 +109,29 @@ def test_only_the_wall_clock_moves_now_on_over_a_downtime(
     assert site.telemetry.refused.labels(reason="early")._value.get() == 0
     expected = partition.NOON_MS + (HOUR_MS if time == "live" else 0)
     assert stage.engine.now_ms == expected
+
+
+def test_having_caught_up_is_told_once_and_of_all_partitions() -> None:
+    """What catching up took is given back then, which takes milliseconds."""
+    told: list[int] = []
+    ownership = owning(FetchingConsumer(), partitions=2)
+    ownership.on_caught_up = lambda: told.append(len(told))
+    for number in range(2):
+        stage = partition.stage(partitions=2)
+        stage.included["interactions"] = 10
+        lane: Any = SimpleNamespace(name=ROWS)
+        recovered = Recovered(stage, {}, {TP("interactions", number): 10})
+        ownership.owned[ROWS, number] = Owned(lane, stage, 0.0, 0.0, ends=recovered.ends)
+    first, second = ownership.owned.values()
+
+    async def flush_all() -> None:
+        await ownership._note_progress(first)
+        assert told == []
+        for owned in (second, first, second):
+            await ownership._note_progress(owned)
+
+    asyncio.run(flush_all())
+    assert told == [0]
 
 
 @pytest.mark.parametrize(("silence_s", "commits"), [(0.0, False), (11.0, True)])
