@@ -31,6 +31,8 @@ COVERED = (
     *(f"shared alerts firing: {kind}" for kind in SCOPE_KINDS[1:]),
 )
 MUTANT_SEEDS = 800  # most are found among the first ten
+# Looked at first, so that a minute is not spent on those before; changed code may need another.
+LAST_FOUND = {"flushed_after_a_failure": 636}
 
 
 @pytest.mark.slow
@@ -63,7 +65,7 @@ def test_a_second_run_in_the_same_process_is_the_same() -> None:
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some seed among the first finds a breach once a defence is taken out."""
     plant(monkeypatch)
-    for seed in range(MUTANT_SEEDS):
+    for seed in (LAST_FOUND.get(plant.__name__, 0), *range(MUTANT_SEEDS)):
         outcome = run_seed(seed)
         if outcome.breaches:
             print(f"{plant.__name__}: seed {seed}: {outcome.breaches[0]}")  # noqa: T201 - shown on demand
