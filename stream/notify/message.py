@@ -134,7 +134,8 @@ def _sure(fired: Transition) -> str:
     """What the figure rests on; of a rate, what it may be by chance; of a team, who misses it."""
     parts = [_samples(fired)]
     kpi = CATALOGUE.get(fired.kpi)
-    if kpi is not None and kpi.shape == "rate" and fired.value is not None and fired.samples:
+    is_rate = kpi is not None and kpi.shape == "rate"
+    if is_rate and fired.value is not None and 0 <= fired.value <= 1 and fired.samples > 0:
         low, high = wilson(round(fired.value * fired.samples), fired.samples, _SIDE)
         parts.append(f"90% sure that it lies between {low:.0%} and {high:.0%}")
     if fired.agents_judged is not None and fired.agents_missing is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,9 +16,9 @@ from stream.notify.letter import IN_FULL_MAX, IN_LINES_MAX, write_letter
 from stream.notify.message import Wording
 from stream.notify.roster import Entry, Roster
 from stream.notify.succession import APP_CHANGED
-from stream.notify.transition import Transition, decode_transition
+from stream.notify.transition import VALUE_BYTES_MAX, Transition, decode_transition
 from tests.core.build import ms
-from tests.notify.records import transition
+from tests.notify.records import record, transition
 
 TOP: Final = Path(__file__).parents[2]
 SINCE: Final = ms("2026-03-02T08:42:00Z")
@@ -224,6 +225,32 @@ def test_what_is_no_alert_is_said(value: bytes | None, fault: str) -> None:
     """With the place in it."""
     with pytest.raises(ValueError, match=fault):
         decode_transition(value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"since": "yesterday"}, "since: 'yesterday' is no instant"),
+        ({"since": "2026-06-03T12:00:00"}, "since: .* with an offset"),
+        ({"at": "9999-12-31T23:59:59Z"}, "at: .* 1970 to 2100"),
+        ({"fired_at": ""}, "fired_at: '' is no instant"),
+        ({"target": ">= much"}, "target: '>= much' has no number"),
+        ({"target": ">= 1e999"}, "target: '>= 1e999' has no number"),
+        ({"purpose": "p" * VALUE_BYTES_MAX}, "bytes, more than"),
+    ],
+)
+def test_what_could_not_be_put_into_words_or_kept_is_no_alert(
+    fields: dict[str, Any], fault: str
+) -> None:
+    """Kept, it would end the notifier at every start anew."""
+    with pytest.raises(ValueError, match=fault):
+        decode_transition(json.dumps({**record(), **fields}).encode())
+
+
+@pytest.mark.parametrize("fields", [{"value": 7.5}, {"value": -0.5}, {"samples": -3}])
+def test_a_rate_that_is_none_is_told_without_bounds(fields: dict[str, Any]) -> None:
+    """A wrong figure is no reason to tell nobody."""
+    assert "how sure" in (said := text(notice(**fields))) and "% sure" not in said
 
 
 def test_another_version_is_not_read_and_unknown_fields_are() -> None:
