@@ -4,14 +4,16 @@ Telling is level-triggered: what was not taken is part of the next telling, so n
 
 An end that it took is not told again: of one that it has already told, it tells once more as soon
 as others of the group have begun meanwhile (prometheus/alertmanager#844). It may have died before
-it told; so it is asked when it was started, and after a new start is told of all ends anew.
+it told; so it is asked when it was started, and one that was started anew, was out of reach or does
+not say is told of all ends anew.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 from msgspec import DecodeError, Struct, json
@@ -48,8 +50,15 @@ class _Status(Struct):
 
 _read_status: Final = json.Decoder(_Status).decode
 
-Pick = Callable[[bool], list[Notice]]
-"""The notices to be told: what it does not know, or, if so asked, everything."""
+Due = Callable[[], list[Notice]]
+"""The notices that are to be told now."""
+
+
+class _Known(NamedTuple):
+    """What it took of an alert, and since when it has that."""
+
+    is_firing: bool
+    since_s: float
 
 
 class Alertmanager:
@@ -62,41 +71,50 @@ class Alertmanager:
         self._url = url / "api/v2/alerts"
         self._status_url = url / "api/v2/status"
         self._started: str | None = None
+        self._says_when_started = False
         self._session = session
         self._telemetry = telemetry
-        self._knows: dict[str, bool] = {}
+        self._knows: dict[str, _Known] = {}
         self._is_reachable = True
 
     def knows(self, notice: Notice) -> bool:
-        """Whether it was told all that is known of this alert, since this process began."""
-        return self._knows.get(notice.alert_id) == notice.is_firing
+        """Whether it took all that is known of this alert, and was not out of reach since."""
+        return self._known(notice) is not None
+
+    def has_kept(self, notice: Notice, for_ms: int) -> bool:
+        """Whether it has known it for so long."""
+        known = self._known(notice)
+        return known is not None and time.monotonic() - known.since_s >= for_ms / 1000
+
+    def lacks(self, notice: Notice) -> bool:
+        """Whether it does not know this, or may have forgotten it without a word."""
+        return not (self._says_when_started and self.knows(notice))
 
     def forget(self, alert_ids: Iterable[str]) -> None:
         """These will not be asked about again."""
         for alert_id in alert_ids:
             self._knows.pop(alert_id, None)
 
-    async def tell(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
-        """Tells it what `pick` gives; what it did not take stays unknown to it.
+    async def tell(self, due: Due, posting: Callable[[Notice], Posting]) -> None:
+        """Tells it what is `due`, asked before each try; what it did not take stays unknown to it.
 
-        Started anew it has forgotten all it knew, and so is taken to know nothing. Where it was out
-        of reach and does not say when it was started, `pick` is asked for everything.
+        Started anew it has forgotten all it knew, and out of reach it may have been started anew.
         """
         when = retry_if_exception_type(UnreachableError)
         tries = retrying(self._telemetry, self.name, TRIES, when, reraise=True)
         try:
-            await tries(self._tell_once, pick, posting)
+            await tries(self._tell_once, due, posting)
         except UnreachableError:
             self._telemetry.note_outcome(self.name, taken=False)
 
-    async def _tell_once(self, pick: Pick, posting: Callable[[Notice], Posting]) -> None:
-        if await self._was_started_anew():
-            self._knows.clear()
-        every = pick(not self._is_reachable and self._started is None)
+    async def _tell_once(self, due: Due, posting: Callable[[Notice], Posting]) -> None:
+        await self._ask_when_started()
+        every = due()
         for batch in _batches(every):
             await self._tell_batch(batch, posting)
         for notice in every:  # what the last with the same labels says is all there is to know
-            self._knows[notice.alert_id] = notice.is_firing
+            if not self.knows(notice):
+                self._knows[notice.alert_id] = _Known(notice.is_firing, time.monotonic())
 
     async def _tell_batch(
         self, batch: Sequence[Notice], posting: Callable[[Notice], Posting]
@@ -107,6 +125,7 @@ class Alertmanager:
             if self._is_reachable:
                 log.warning("%s does not take alerts: %s", self.name, error)
             self._is_reachable = False
+            self._knows.clear()
             raise
         except RefusedError as error:
             if len(batch) > 1:
@@ -121,17 +140,23 @@ class Alertmanager:
             log.info("%s is back", self.name)
         self._is_reachable = True
 
-    async def _was_started_anew(self) -> bool:
-        """Whether it is another one than last time; where it does not say, the post says why."""
+    def _known(self, notice: Notice) -> _Known | None:
+        known = self._knows.get(notice.alert_id)
+        return known if known is not None and known.is_firing == notice.is_firing else None
+
+    async def _ask_when_started(self) -> None:
+        """One that is another than last time knows nothing."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
             async with self._session.get(self._status_url, timeout=timeout) as answer:
                 answer.raise_for_status()
                 started = _read_status(await answer.read()).uptime
         except (aiohttp.ClientError, TimeoutError, OSError, DecodeError):
-            return False
-        before, self._started = self._started, started
-        return before not in {None, started}
+            self._says_when_started = False
+            return
+        if self._started not in {None, started}:
+            self._knows.clear()
+        self._started, self._says_when_started = started, True
 
     async def _post(self, postings: Sequence[Posting]) -> None:
         try:

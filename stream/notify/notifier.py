@@ -26,7 +26,7 @@ from stream.notify.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-# As Prometheus: an Alertmanager that is started anew by then still hears of an end.
+# As Prometheus: an Alertmanager that is started anew so soon after an end still hears of it.
 ENDS_KEPT_MS: Final = 15 * 60_000
 ENDS_KEPT_MAX_MS: Final = 24 * 3_600_000
 STALL_S: Final = 60.0
@@ -155,11 +155,11 @@ class Notifier:
     async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
         """What is new at once, and every `resend` all that fires besides."""
 
-        def news_of(everything: bool) -> list[Notice]:  # noqa: FBT001 - its only argument
-            return [n for n in self.book if everything or not alertmanager.knows(n)]
+        def news_of() -> list[Notice]:
+            return [n for n in self.book if alertmanager.lacks(n)]
 
-        def due(everything: bool) -> list[Notice]:  # noqa: FBT001 - likewise
-            return [n for n in self.book if everything or n.is_firing or not alertmanager.knows(n)]
+        def due() -> list[Notice]:
+            return [n for n in self.book if n.is_firing or alertmanager.lacks(n)]
 
         while True:
             await alertmanager.tell(due, self._posting)
@@ -223,7 +223,7 @@ class Notifier:
             return False
         if not self._alertmanagers:
             return True
-        return age_ms >= ENDS_KEPT_MS and all(a.knows(notice) for a in self._alertmanagers)
+        return all(a.has_kept(notice, ENDS_KEPT_MS) for a in self._alertmanagers)
 
     async def _forget(self, alert_ids: Iterable[str]) -> None:
         gone = list(alert_ids)

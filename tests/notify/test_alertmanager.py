@@ -272,7 +272,7 @@ def test_an_alertmanager_started_anew_unseen_is_told_of_ends_again(tmp_path: Pat
     since_ms = now_ms() - 900_000
 
     async def run(made: House) -> None:
-        async with made.notified(resend="6s") as running:
+        async with made.notified(resend="12s") as running:
             running.say(agent("a-1", since_ms=since_ms))
             await until(lambda: len(made.webhook.told) == 1, "it is told")
             await asyncio.sleep(2)  # its log of whom it told is written once a second
