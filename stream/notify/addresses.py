@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,8 +17,8 @@ log = logging.getLogger(__name__)
 class AppriseAddress:
     """One of Apprise's URLs."""
 
-    def __init__(self, url: str) -> None:
-        """`url` may hold a password and is never said.
+    def __init__(self, url: str, recipient: Any = None) -> None:
+        """`url` may hold a password and is never said; of a mail's recipients only this one.
 
         Raises:
             ValueError: if Apprise does not know what it is.
@@ -30,6 +31,14 @@ class AppriseAddress:
         self._apprise = Apprise(asset=asset)
         if not self._apprise.add(url):
             raise ValueError("none of the URLs that Apprise knows, such as 'mailto://…'")
+        if recipient is not None:
+            self._apprise[0].targets = [recipient]
+
+    @property
+    def recipients(self) -> Sequence[Any]:
+        """Those of a mail, as Apprise keeps them."""
+        way = self._apprise[0]
+        return tuple(way.targets) if way.protocol == "mailto" else ()
 
     def send(self, letter: Letter) -> bool:
         """Sends and waits; false where it was not taken."""
@@ -64,7 +73,7 @@ def open_addresses(
     for lead, urls in leads.items():
         for number, url in enumerate(urls):
             try:
-                found.setdefault(lead, []).append(AppriseAddress(url.get_secret_value()))
+                found.setdefault(lead, []).extend(_by_recipient(url.get_secret_value()))
             except ValueError as error:
                 faults.append(f"setting 'notify.direct.leads.{lead}.{number}': {error}")
         if not urls:
@@ -72,3 +81,13 @@ def open_addresses(
     if faults:
         raise Faults(faults)
     return found
+
+
+def _by_recipient(url: str) -> list[AppriseAddress]:
+    """Of a mail to several people one address for each.
+
+    Apprise says of all of them together that it failed: the others would be told again and again
+    because of the one whose mailbox is gone.
+    """
+    address = AppriseAddress(url)
+    return [AppriseAddress(url, each) for each in address.recipients] or [address]

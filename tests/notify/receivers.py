@@ -79,6 +79,7 @@ class Mailbox:
         """On a free port unless told."""
         self.mails: list[EmailMessage] = []
         self.came: list[float] = []
+        self.gone: set[str] = set()
         self.port = port or free_port()
         self._controller = Controller(self, hostname=host, port=self.port)
 
@@ -88,6 +89,15 @@ class Mailbox:
 
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: object, _session: object, envelope: Envelope, to: str, _options: list[str]
+    ) -> str:
+        """Refuses whose mailbox is `gone`."""
+        if to in self.gone:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(to)
+        return "250 OK"
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Takes a mail."""

@@ -198,6 +198,25 @@ def test_apprise_reaches_a_mailbox(mailbox: Mailbox) -> None:
     assert "csat <57%>" in mailbox.texts()[0].replace("\xa0", " ")
 
 
+def test_one_recipient_who_is_gone_does_not_have_the_other_told_again(
+    mailbox: Mailbox, tmp_path: Path
+) -> None:
+    """Both stand in one address; the one who is there gets one mail."""
+    mailbox.gone.add("gone@example.org")
+    people = "kim@example.org,gone@example.org"
+    url = f"mailto://127.0.0.1:{mailbox.port}/?from=kpi@example.org&to={people}"
+    leads = open_addresses({"Kim": [SecretStr(url)]})
+
+    async def run() -> None:
+        async with notifying([], tmp_path, leads, **QUICK) as running:
+            running.say(record())
+            failed = "kpi_stream_notify_failures_total"
+            await until(lambda: running.counted(failed, receiver="Kim") == 1, "it is given up")
+
+    asyncio.run(run())
+    assert [mail["To"] for mail in mailbox.mails] == ["kim@example.org"]
+
+
 def test_apprise_reaches_a_webhook_and_says_where_it_does_not(webhook: Webhook) -> None:
     """By HTTP; one that answers with an error has not taken it."""
     address = AppriseAddress(f"json://127.0.0.1:{webhook.port}/")

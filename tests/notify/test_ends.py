@@ -18,7 +18,7 @@ from tests.notify.records import now_ms, record
 
 
 class Forgetful:
-    """In place of an Alertmanager: says when it was started if it likes, and takes what it likes."""
+    """In place of an Alertmanager: says when it was started and takes alerts, if it likes."""
 
     def __init__(self) -> None:
         self.started: str | None = "2026-03-02T08:00:00Z"
