@@ -32,12 +32,13 @@ class AppriseAddress:
         if not self._apprise.add(url):
             raise ValueError("none of the URLs that Apprise knows, such as 'mailto://…'")
         if recipient is not None:
-            self._apprise[0].targets = [recipient]
+            way: Any = self._apprise[0]
+            way.targets = [recipient]
 
     @property
     def recipients(self) -> Sequence[Any]:
         """Those of a mail, as Apprise keeps them."""
-        way = self._apprise[0]
+        way: Any = self._apprise[0]
         return tuple(way.targets) if way.protocol == "mailto" else ()
 
     def send(self, letter: Letter) -> bool:

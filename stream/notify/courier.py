@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from tenacity import RetryError, retry_if_result
 
 from stream.notify.book import Notice
-from stream.notify.digest import Digest, after, due
+from stream.notify.digest import Digest, after, due, not_after
 from stream.notify.letter import Letter
 from stream.notify.memory import Told
 from stream.notify.retries import retrying
@@ -82,6 +82,8 @@ class Courier:
         while True:
             self.news.clear()
             notices, hidden = read()
+            if self.told is not None:
+                self.told = not_after(self.told, now_ms())
             found = due(notices, hidden, self.told, self._settings)
             if found is None:
                 await self.news.wait()

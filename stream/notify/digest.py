@@ -106,6 +106,14 @@ def after(digest: Digest, told: Told | None, notices: Iterable[Notice], now_ms: 
     )
 
 
+def not_after(told: Told, now_ms: int) -> Told:
+    """The same where the clock was put back since: told now, or nobody would hear until then."""
+    if told.at_ms <= now_ms:
+        return told
+    sent_ms = tuple(min(ms, now_ms) for ms in told.sent_ms)
+    return Told(now_ms, told.firing, told.over, sent_ms)
+
+
 def _covers(team: Notice, agent: Notice) -> bool:
     """Whether a team's alert stands, or stood when the agent's ended."""
     if agent.end_seen_ms is None:

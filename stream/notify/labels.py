@@ -52,14 +52,18 @@ def posting(notice: Notice, message: Message, now_ms: int, keep_ms: int) -> Post
     """The alert for `POST /api/v2/alerts`.
 
     It begins when it was first seen here: for one that began before, Alertmanager would wait for
-    no others of its group, nor for what inhibits it (prometheus/alertmanager#4064).
+    no others of its group, nor for what inhibits it (prometheus/alertmanager#4064). Neither begin
+    nor end is yet to come where the clock was put back since: it would fire until then.
     """
-    end_ms = notice.end_seen_ms if notice.end_seen_ms is not None else now_ms + keep_ms
+    begin_ms = min(notice.seen_ms, now_ms)
+    end_ms = now_ms + keep_ms
+    if notice.end_seen_ms is not None:
+        end_ms = max(min(notice.end_seen_ms, now_ms), begin_ms)
     posted: Posting = {
         "labels": labels(notice),
         "annotations": explain(notice, message),
-        "startsAt": _instant(notice.seen_ms),
-        "endsAt": _instant(max(end_ms, notice.seen_ms)),
+        "startsAt": _instant(begin_ms),
+        "endsAt": _instant(end_ms),
     }
     if message.look_at:
         posted["generatorURL"] = message.look_at

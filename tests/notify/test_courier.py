@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from stream.notify import courier
 from stream.notify.addresses import AppriseAddress, open_addresses
 from stream.notify.letter import Letter
+from stream.notify.memory import Change, Told
 from stream.yamlfile import Faults
 from tests.notify.inprocess import KeptMemory, notifying, until
 from tests.notify.receivers import Mailbox, Webhook
@@ -169,6 +170,21 @@ def test_a_restart_tells_nobody_again_and_the_end_to_whom_it_was_told(tmp_path: 
     asyncio.run(second())
     assert subjects(kim) == ["2 missed: billing", "1 missed, 1 over: billing"]
     assert "Still missed\n\n[warning] agent a-2" in kim.letters[1].text
+
+
+def test_a_clock_that_was_put_back_silences_nobody(tmp_path: Path) -> None:
+    """What was told last was told a day ahead of now, and often."""
+    kim, memory, change = Inmate(), KeptMemory(), Change()
+    ahead_ms = now_ms() + 86_400_000
+    change.told("Kim", Told(ahead_ms, ("another",), (), (ahead_ms - 1_000, ahead_ms)))
+    memory.records |= change.records
+
+    async def run() -> None:
+        async with notifying([], tmp_path, {"Kim": [kim]}, memory, **QUICK) as running:
+            running.say(record())
+            await until(lambda: len(kim.letters) == 1, "it is told", 10)
+
+    asyncio.run(run())
 
 
 def test_what_nobody_has_an_address_for_is_counted(tmp_path: Path) -> None:

@@ -170,6 +170,16 @@ def test_it_is_posted_from_when_it_was_seen_until_it_is_over() -> None:
     assert {"value": "0.9", "samples": "40"}.items() <= over["annotations"].items()
 
 
+def test_a_clock_that_was_put_back_ends_an_alert_all_the_same() -> None:
+    """Seen a day ahead, it would fire for a day more."""
+    yesterday = FIRED - 86_400_000
+    message = Wording(BERLIN, {}).message(notice(), NOBODY)
+    over = posting(notice(end="resolved"), message, yesterday, 3_600_000)
+    assert over["startsAt"] == over["endsAt"] == "2026-03-01T08:57:00.000+00:00"
+    fires = posting(notice(), message, yesterday, 3_600_000)
+    assert fires["endsAt"] == "2026-03-01T09:57:00.000+00:00"
+
+
 def test_of_alerts_with_the_same_labels_the_last_counts_and_ends_come_last() -> None:
     """The end of one must not end its successor; what inhibits others comes first."""
     first, second = notice(end="resolved"), notice()
