@@ -33,6 +33,10 @@ def _check_link(text: str) -> str:
         raise ValueError(f"braces that do not match: {error}") from error
     if unknown := sorted(named - LINK_FIELDS):
         raise ValueError(f"names {unknown}; there are {sorted(LINK_FIELDS)}")
+    try:
+        text.format(**dict.fromkeys(LINK_FIELDS, ""))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"braces that take no text: {error}") from error
     return text
 
 

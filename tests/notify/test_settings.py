@@ -47,6 +47,7 @@ def test_addresses_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
         ({"alertmanagers": ["http://"]}, "notify.alertmanagers.0", "such as 'http://"),
         ({"links": {"agent": "http://g/{who}"}}, "notify.links.agent", "names ['who']; there are"),
         ({"links": {"agent": "http://g/{id"}}, "notify.links.agent", "braces"),
+        ({"links": {"agent": "http://g/{since_ms:d}"}}, "notify.links.agent", "take no text"),
         ({"links": {"person": "http://g/"}}, "notify.links.person.[key]", "Input should be"),
         ({"keep": "1m"}, "notify", "keep has to be at least twice resend"),
         ({"direct": {"messages_per_hour": 0}}, "notify.direct.messages_per_hour", "greater"),
