@@ -386,13 +386,25 @@ def test_a_chat_gets_the_same_words(house: House) -> None:
 
 def test_an_alert_of_prometheus_is_readable_too(house: House) -> None:
     """It has other annotations; templates and receivers are the same."""
-    words = {"summary": "Partition 3 stands still", "description": "Nothing for five minutes."}
+    where = "deploy/RUNBOOK.md#kpistreamstuck"
+    words = {
+        "summary": "Partition 3 stands still",
+        "description": "Nothing for five minutes.",
+        "runbook": where,
+    }
     about = {"alertname": "KpiStreamStuck", "severity": "critical", "team": "support"}
     house.alertmanager.post({"labels": about, "annotations": words})
-    asyncio.run(until(lambda: len(house.chat.told) == 1, "the chat"))
+
+    async def told() -> None:
+        await until(lambda: len(house.chat.told) == 1, "the chat")
+        await until(lambda: len(house.mailbox.mails) == 1, "the mail")
+
+    asyncio.run(told())
     (attachment,) = house.chat.told[0]["attachments"]
     said = "[critical] KpiStreamStuck: Partition 3 stands still\n  Nothing for five minutes."
-    assert said in attachment["text"]
+    for text in (attachment["text"], house.mailbox.texts()[0]):
+        assert f"{said}\n  what to do: {where}\n" in text.replace("\r\n", "\n")
+    assert f"<td>{where}</td>" in text_of(house.mailbox.mails[0], "html")
 
 
 def test_a_grave_alert_of_prometheus_mutes_no_other(house: House) -> None:
