@@ -43,23 +43,23 @@ def test_prometheus_accepts_its_configuration(promtool: str) -> None:
 
 
 @pytest.mark.parametrize("file", DISCOVERY, ids=lambda file: file.stem)
-def test_prometheus_accepts_every_way_to_find_workers(
-    promtool: str, tmp_path: Path, file: Path
-) -> None:
+def test_prometheus_accepts_every_way_to_find_us(promtool: str, tmp_path: Path, file: Path) -> None:
     """Each example as it is; of those that Debian's build leaves out, all but the discovery."""
     config = yaml.safe_load(file.read_text())
-    (job,) = config["scrape_configs"]
-    for name in ELSEWHERE.keys() & job.keys():
-        (found,) = job.pop(name)
-        assert found.keys() <= ELSEWHERE[name]
+    for job in config["scrape_configs"]:
+        for name in ELSEWHERE.keys() & job.keys():
+            (found,) = job.pop(name)
+            assert found.keys() <= ELSEWHERE[name]
     written = tmp_path / "discovery" / file.name
     written.parent.mkdir()
-    for needed in ("discovery/workers.json", *(f"rules/{rule.name}" for rule in queries.RULES)):
+    beside = [f"discovery/{path.name}" for path in (PROMETHEUS / "discovery").glob("*.json")]
+    for needed in (*beside, *(f"rules/{rule.name}" for rule in queries.RULES)):
         (tmp_path / needed).parent.mkdir(exist_ok=True)
         (tmp_path / needed).write_text((PROMETHEUS / needed).read_text())
     written.write_text(yaml.safe_dump(config))
     run(promtool, "check", "config", "--lint-fatal", written)
-    assert job["job_name"] == "kpi-stream"  # by which the alerts know workers
+    jobs = [job["job_name"] for job in config["scrape_configs"]]
+    assert jobs == ["kpi-stream", "kpi-stream-notify"]  # by which the alerts know them
 
 
 def test_alerts_fire_when_they_should_and_only_then(promtool: str) -> None:
