@@ -133,7 +133,7 @@ def test_everybody_can_do_their_work(house: House) -> None:
         letter = house.run("support", "tail", "dead-letters", "--from-beginning", "--limit", "1")
         assert (letter.returncode, "lost" in letter.stdout) == (0, True), letter.stderr
         back = house.run("mender", "dead-letters", "replay")
-        assert "1 sent, 0 left, 0 before" in back.stdout, back.stderr
+        assert "1 sent, 0 left, 0 dealt with before" in back.stdout, back.stderr
         wait_until(lambda: again(house) == "1", 30, "the slip to be refused again")
         text = worker.log.read_text()
         assert "uthorization" not in text
