@@ -253,6 +253,6 @@ class Notifier:
                 unaddressed += 1
             else:
                 waiting[name] += not self._couriers[name].knows(notice)
-        self._telemetry.unaddressed.set(unaddressed)
+        self._telemetry.unaddressed.set(0 if self._alertmanagers else unaddressed)
         for name, count in waiting.items():
             self._telemetry.waiting.labels(receiver=name).set(count)

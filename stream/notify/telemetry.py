@@ -53,7 +53,7 @@ class Telemetry:
         self.firing = Gauge("kpi_stream_notify_firing", "Alerts that fire", registry=registry)
         self.unaddressed = Gauge(
             "kpi_stream_notify_unaddressed",
-            "Alerts that no lead's address is for",
+            "Alerts that nobody is told of: no Alertmanager, and no lead's address is for them",
             registry=registry,
         )
         self.lag = Gauge(

@@ -18,6 +18,7 @@ from stream.yamlfile import Faults
 from tests.notify.inprocess import KeptMemory, notifying, until
 from tests.notify.receivers import Mailbox, Webhook
 from tests.notify.records import now_ms, record
+from tests.ports import free_port
 
 QUICK: dict[str, Any] = {"direct": {"group_wait": "100ms", "group_interval": "300ms"}}
 LETTER = Letter("1 missed: agent a-17", "Missed now\n\n  what:  csat <57%>", has_missed=True)
@@ -198,6 +199,21 @@ def test_what_nobody_has_an_address_for_is_counted(tmp_path: Path) -> None:
             await asyncio.sleep(0.3)
             running.say(record(name="a-4", lead="Robin"))
             await until(lambda: running.counted(name) == 2, "it is counted")
+
+    asyncio.run(run())
+
+
+def test_what_an_alertmanager_is_told_besides_is_not_counted_so(tmp_path: Path) -> None:
+    """Leads who are told directly may be few where an Alertmanager tells the others."""
+
+    async def run() -> None:
+        away = f"http://127.0.0.1:{free_port()}"
+        async with notifying([away], tmp_path, {"Robin": [Inmate()]}, **QUICK) as running:
+            running.say(record())
+            await until(lambda: len(running.notifier.book) == 1, "one is read")
+            running.say(record(name="a-2"))
+            await until(lambda: running.counted("kpi_stream_notify_firing") == 2, "both are shown")
+            assert running.counted("kpi_stream_notify_unaddressed") == 0
 
     asyncio.run(run())
 

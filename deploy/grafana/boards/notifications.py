@@ -96,8 +96,9 @@ def outcome() -> list[stat.Panel]:
             "max(kpi_stream_notify_unaddressed)",
             "none",
             {1: "orange"},
-            "Alerts that fire or have just ended, and are for nobody in notify.direct.leads: "
-            "neither the lead's name nor the team's is there, nor '*'.",
+            "Alerts that fire or have just ended and that nobody is told of: there is no "
+            "Alertmanager, and neither the lead's name nor the team's is in notify.direct.leads, "
+            "nor '*'.",
         ),
         health(
             "Alert records not read",
