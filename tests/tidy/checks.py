@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -131,6 +132,18 @@ def named_commands(markdown: str, program: str) -> set[str]:
     lines = (line.split(" # ")[0] for text in code for line in text.splitlines())
     command = re.compile(rf"(?<!# )\b{re.escape(program)} ([a-z][\w-]*)")
     return {word for line in lines for word in command.findall(line)}
+
+
+def command_lines(markdown: str, program: str) -> list[list[str]]:
+    """What is written after `program` where a document says what to type, in words.
+
+    That is a line of a console, and code in the prose that has an option.
+    """
+    fenced = [line for f in _FENCE.finditer(markdown) for line in f[0].splitlines()]
+    lines = [line.removeprefix("$ ") for line in fenced if line.startswith("$ ")]
+    lines += [span for span in _SPAN.findall(_FENCE.sub("", markdown)) if " --" in span]
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in found if words[0] == program]
 
 
 def make_targets(makefile: str) -> set[str]:

@@ -73,6 +73,12 @@ def test_commands_in_documents_are_found() -> None:
     assert checks.named_commands("`.venv/bin/kpi-stream run -x`", "kpi-stream") == {"run"}
 
 
+def test_command_lines_in_documents_are_found() -> None:
+    """Those of a console, and those with options in prose; their comments and prompts are not."""
+    text = "`x run`, `x run --fast` or `y --z`\n```console\n$ x stop 'a b'  # now\nx says\n```\n"
+    assert checks.command_lines(text, "x") == [["stop", "a b"], ["run", "--fast"]]
+
+
 def test_make_targets_are_found() -> None:
     """Targets are names before a colon; assignments are not."""
     assert checks.make_targets("A := b\nx:=1\ntest: venv ## Test\n\tcmd:\n") == {"test"}

@@ -78,6 +78,26 @@ def test_readme_names_subcommands_that_exist() -> None:
     assert named - set(main.commands) == set()
 
 
+@pytest.mark.parametrize(
+    "document", ["README.md", "deploy/RUNBOOK.md", "schemas/README.md", "deploy/grafana/README.md"]
+)
+def test_documents_name_command_lines_that_are_understood(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands, arguments, options and their values, beside files of the names that they give."""
+    command_lines = checks.command_lines((REPO / document).read_text(), "kpi-stream")
+    assert command_lines or document not in {"README.md", "deploy/RUNBOOK.md"}
+    monkeypatch.chdir(tmp_path)
+    for words in command_lines:
+        for word in words:
+            if word.endswith(".csv"):
+                (tmp_path / word).touch()
+        command: click.Command = importlib.import_module("stream.cli").main
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(command.name, words)
+
+
 def test_nothing_leaks(tracked: set[str]) -> None:
     """No tracked file names a registry's address or a path of the machine it was made on."""
     breaches: list[str] = []
