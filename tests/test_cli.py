@@ -65,6 +65,20 @@ def test_check_says_what_is_good(folder: Path) -> None:
     assert result.stdout == "kpi-stream.yaml and goals.yaml: good; 1 goals\n"
 
 
+def test_the_readmes_settings_and_goals_are_good(folder: Path) -> None:
+    """`check` has nothing against what it shows of both files."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    shown = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    settings = [text for text in shown if text.startswith("# kpi-stream.yaml")]
+    (goals,) = [text for text in shown if text.startswith("goals:")]
+    assert len(settings) == 2
+    (folder / "goals.yaml").write_text(goals)
+    for text in settings:
+        (folder / "kpi-stream.yaml").write_text(text)
+        result = run("check", str(folder))
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_check_names_all_faults_of_both_files_and_exits_1(folder: Path) -> None:
     """Outside-in, one a line, on stderr; goals are held to the settings' windows."""
     (folder / "kpi-stream.yaml").write_text("partitions: 0\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,22 @@ def test_a_slip_in_the_arguments_is_said_without_a_traceback(
     assert result.exit_code in (1, 2)
     assert fault in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def test_the_readmes_adapter_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its example of an adapter and its command line, on calls of the columns that it reads."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (adapter,) = re.findall(r"```python\n(# mine\.py\n.*?)```", readme, re.DOTALL)
+    (line,) = re.findall(r"^\$ kpi-stream (compute .+)$", readme, re.MULTILINE)
+    (tmp_path / "mine.py").write_text(adapter)
+    (tmp_path / "calls.csv").write_text(
+        "id,ended,agent,talk_s\n1,2026-11-20T16:00:00+01:00,ann,90\n2,2026-11-20T08:00:00+01:00,ann,30\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    result = run(*line.split(), "--scope", "agent")
+    assert result.exit_code == 0
+    (reading,) = map(json.loads, result.stdout.splitlines())
+    assert (reading["id"], reading["kpis"]["handle_time"]["value"]) == ("ann", 90.0)
 
 
 def test_epoch_milliseconds_are_an_instant_too(folder: Path) -> None:
