@@ -58,6 +58,7 @@ class Inbox:
         """Connects to nothing yet."""
         self.source = source
         self.lag = 0
+        self.heard_ms: int | None = None
         self.next_offsets: dict[str, int] = {}
         self._places = [TopicPartition(source.topic, n) for n in range(source.partitions)]
         self._consumer = committed_reader(settings)
@@ -85,12 +86,18 @@ class Inbox:
         return {TP(*place): end for place, end in ends.items()}
 
     async def read(self) -> list[Any]:
-        """The next records, none if none come within a second."""
+        """The next records, none if none come within a second.
+
+        None also while no broker answers: `heard_ms` is when all partitions were last answered for.
+        """
         self._adopt_new_partitions()
         found = await self._consumer.getmany(timeout_ms=_POLL_MS)
         for place in self._places:
             self.next_offsets[str(place.partition)] = await self._consumer.position(place)
         self.lag = sum(self._behind(place) for place in self._places)
+        heard_ms = [self._consumer.last_poll_timestamp(place) for place in self._places]
+        if all(at_ms is not None for at_ms in heard_ms):
+            self.heard_ms = min(heard_ms)
         return [record for records in found.values() for record in records]
 
     def _adopt_new_partitions(self) -> None:

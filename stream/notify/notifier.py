@@ -109,6 +109,7 @@ class Notifier:
         ends = await self._inbox.open(progress.offsets if progress and is_same else {})
         while not self._inbox.has_reached(ends):
             records = await self._inbox.read()
+            self._show_heard()
             if progress is None:
                 self._intake.take(records, self.book)
             else:
@@ -235,7 +236,12 @@ class Notifier:
         for alertmanager in self._alertmanagers:
             alertmanager.forget(gone)
 
+    def _show_heard(self) -> None:
+        if self._inbox.heard_ms is not None:
+            self._telemetry.heard.set(self._inbox.heard_ms / 1000)
+
     def _show(self) -> None:
+        self._show_heard()
         self._telemetry.lag.set(self._inbox.lag)
         self._telemetry.firing.set(sum(notice.is_firing for notice in self.book))
         for alertmanager in self._alertmanagers:

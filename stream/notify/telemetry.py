@@ -59,6 +59,12 @@ class Telemetry:
         self.lag = Gauge(
             "kpi_stream_notify_lag_records", "Alert records not yet read", registry=registry
         )
+        self.heard = Gauge(
+            "kpi_stream_notify_heard_timestamp_seconds",
+            "When Kafka last answered for all of the alerts' partitions; at first, the start",
+            registry=registry,
+        )
+        self.heard.set_to_current_time()
         self.refused = Counter(
             "kpi_stream_notify_refused",
             "Records that are not what they should be, or alerts of another app",

@@ -44,6 +44,7 @@ class SaidInbox:
         """`before`: what the topic holds at the start."""
         self.source = Source("alerts", 1, "")
         self.lag = 0
+        self.heard_ms: int | None = None
         self.next_offsets = {"0": 0}
         self._before = before
         self._said: asyncio.Queue[Record] = asyncio.Queue()

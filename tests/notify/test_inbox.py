@@ -18,6 +18,7 @@ class Consumer:
     def __init__(self, _settings: object) -> None:
         self.partitions = {0}
         self.positions: dict[Any, int] = {}
+        self.heard_ms: dict[int, int] = {}
 
     def partitions_for_topic(self, _topic: str) -> set[int]:
         """Those that the cluster has now."""
@@ -50,6 +51,10 @@ class Consumer:
         """Nothing comes."""
         del timeout_ms
         return {}
+
+    def last_poll_timestamp(self, place: Any) -> int | None:
+        """When a broker answered for it."""
+        return self.heard_ms.get(place.partition)
 
     def last_stable_offset(self, _place: Any) -> int | None:
         """Where the topic ends."""
@@ -85,3 +90,20 @@ def test_a_partition_that_is_added_is_read_from_its_start() -> None:
     assert consumer.positions == {TopicPartition("alerts", 0): 12, TopicPartition("alerts", 1): 0}
     assert made.next_offsets == {"0": 12, "1": 0}
     assert made.lag == 18 + 30
+
+
+def test_it_says_since_when_it_hears_nothing() -> None:
+    """Of all its partitions: one whose broker is away is enough."""
+
+    async def run() -> None:
+        made, consumer = inbox()
+        consumer.partitions = {0, 1}
+        await made.open({})
+        consumer.heard_ms = {0: 5_000}
+        await made.read()
+        assert made.heard_ms is None
+        consumer.heard_ms = {0: 9_000, 1: 7_000}
+        await made.read()
+        assert made.heard_ms == 7_000
+
+    asyncio.run(run())

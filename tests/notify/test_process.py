@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def test_the_process_starts_reads_tells_is_killed_and_goes_on(
         info = 'kpi_stream_roster_info{agent="a-17",name="Mika Adler",site="north",team=""} 1.0'
         assert info in notifier.metrics()
         assert "1 alerts fire, 0 records are not read yet" in notifier.health()
+        (heard,) = re.findall(
+            r"^kpi_stream_notify_heard_\w+ (\S+)", notifier.metrics(), re.MULTILINE
+        )
+        assert now_ms() - float(heard) * 1000 < 10_000
 
         (folder / "roster.yaml").write_text("agents: {a-17: {name: Robin}}\n")
         wait_until(lambda: 'name="Robin"' in notifier.metrics(), 20, "the roster is read again")
