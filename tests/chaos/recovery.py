@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 from stream.kafka.partitioner import partition_of
-from tests.bench.traffic import PARTITIONS, Traffic, produce
+from tests.bench.traffic import PARTITIONS, SEED, Traffic, contacts, fill, produce
 from tests.chaos.pressure import total
 from tests.kafka.live import WorkerProcess, wait_until, written_settings
 
@@ -23,10 +23,13 @@ BACK_S: Final = 300.0
 SAID_S: Final = 10.0
 SMALL: Final = Traffic(500, 24 * 3_600_000, 20_000)
 SMALL_BACK_S: Final = 5.0
+# Of what was there before, one in so many comes while the worker is dead.
+TAIL: Final = 20
+TAIL_MS: Final = 3_600_000
 _GAUGE: Final = re.compile(
     r'^kpi_handled_contacts\{scope="agent",id="([^"]+)".*?\} (\S+)$', re.MULTILINE
 )
-Shown = Mapping[int, dict[str, str]]
+Shown = Mapping[int, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +62,27 @@ class Return:
 
 @dataclass
 class Recovery:
-    """What SIGKILLs and starts came to; `shown_early`: scrapes with a part of a partition."""
+    """What SIGKILLs and starts came to.
+
+    `scrapes_before`: those that were answered before all was there. `shown_early`: partitions of
+    which such a scrape had a part, or what they were before the worker died.
+    """
 
     events: int
     rows: int
-    scrapes: int
+    scrapes_before: int
     shown_early: int
     returns: list[Return]
 
     def faults(self, back_s: float) -> list[str]:
         """What must not be; `back_s`: what the median of the returns has to be within."""
-        parts = f"{self.shown_early} scrapes showed a part of a partition"
+        parts = f"{self.shown_early} times a part of a partition was shown"
         took_s = self.median.own_s
         faults = {
             parts: self.shown_early > 0,
-            f"only {self.scrapes} scrapes": self.scrapes < 2 * len(self.returns),
+            f"only {self.scrapes_before} scrapes before all was there": (
+                self.scrapes_before < len(self.returns)
+            ),
             f"back after {took_s:.1f} s of its own": took_s >= back_s,
         }
         return [fault for fault, is_there in faults.items() if is_there]
@@ -100,7 +109,7 @@ class Recovery:
             "back after s of its own (median)": self.median.own_s,
             "back after s of its own (best)": self.best.own_s,
             "rows each s": self.rows / self.median.recovery_s,
-            "scrapes": self.scrapes,
+            "scrapes before all was there": self.scrapes_before,
             "shown early": self.shown_early,
         }
 
@@ -108,7 +117,10 @@ class Recovery:
 def recover(
     bootstrap: str, prefix: str, folder: Path, traffic: Traffic, kills: int = 1
 ) -> Recovery:
-    """Counts a day of records, kills the worker, starts it, and looks at every scrape."""
+    """Counts a day of records, kills the worker, starts it, and looks at every scrape.
+
+    More come while it is dead: what it has read back is not complete before they are counted.
+    """
     settings = written_settings(
         bootstrap,
         prefix,
@@ -117,37 +129,54 @@ def recover(
         instance=f"{prefix}w",
         metrics={"show": {"scopes": ["agent"], "windows": ["2d"], "kpis": ["handled"]}},
     )
-    now_ms = time.time_ns() // 1_000_000
-    asyncio.run(produce(bootstrap, settings["topics"]["interactions"], traffic, now_ms))
+    topic = settings["topics"]["interactions"]
+    asyncio.run(produce(bootstrap, topic, traffic, time.time_ns() // 1_000_000))
     with WorkerProcess(folder, settings) as worker:
         counted = 'kpi_stream_events_total{kind="interaction"}'
         wait_until(lambda: total(worker, counted) == traffic.records, COUNTED_S, "all counted")
         worker.wait_ready(PARTITIONS)
         time.sleep(2.0)  # a flush or two
-        before = shown(worker)
-        found = Recovery(traffic.records, 0, scrapes=0, shown_early=0, returns=[])
-        for _ in range(kills):
-            _kill_and_return(worker, before, found)
+        found = Recovery(traffic.records, 0, scrapes_before=0, shown_early=0, returns=[])
+        for number in range(kills):
+            before = shown(worker.metrics())
+            worker.kill()
+            tail = replace(traffic, span_ms=TAIL_MS, records=traffic.records // TAIL)
+            whole = asyncio.run(_send_tail(bootstrap, topic, tail, SEED + 1 + number, before))
+            found.events += tail.records
+            _return(worker, whole, found)
         found.rows = round(sum(values(worker, "kpi_stream_rows")))
     return found
 
 
-def _kill_and_return(worker: WorkerProcess, before: Shown, found: Recovery) -> None:
-    worker.kill()
+async def _send_tail(bootstrap: str, topic: str, tail: Traffic, seed: int, before: Shown) -> Shown:
+    """Sends more calls; what every agent has with them."""
+    sent = [*contacts(tail, time.time_ns() // 1_000_000, seed)]
+    await fill(bootstrap, topic, sent)
+    calls = Counter(contact.key for contact in sent)
+    whole: dict[int, dict[str, float]] = defaultdict(dict)
+    for agent in calls.keys() | {agent for part in before.values() for agent in part}:
+        number = partition_of(agent, PARTITIONS)
+        whole[number][agent] = before.get(number, {}).get(agent, 0.0) + calls[agent]
+    return whole
+
+
+def _return(worker: WorkerProcess, whole: Shown, found: Recovery) -> None:
+    """Starts a worker that was killed, and waits until it is ready: then it shows the `whole`."""
     log_from, began = worker.log.stat().st_size, time.time()
     worker.start()
     scrapes: list[Shown] = []
 
     def is_back() -> bool:
-        scrapes.append(shown(worker))
+        if told := worker.metrics():
+            scrapes.append(shown(told))
         return worker.partitions() == (PARTITIONS, PARTITIONS)
 
     wait_until(is_back, BACK_S, "ready again")
     back, waited_s = time.time(), _waited_s(worker)
-    scrapes.append(shown(worker))
-    assert scrapes[-1] == before, "the same gauges as before"
-    early = [part for seen in scrapes for n, part in seen.items() if part != before[n]]
-    found.scrapes += len(scrapes)
+    assert shown(worker.metrics()) == whole, "what it had, and what has come since"
+    before = [seen for seen in scrapes if seen != whole]
+    early = [part for seen in before for n, part in seen.items() if part != whole[n]]
+    found.scrapes_before += len(before)
     found.shown_early += len(early)
     started = said_at(worker.log, log_from, "delivery is")
     restored = min(back, said_at(worker.log, log_from, "ready: partitions"))
@@ -176,11 +205,11 @@ def said_at(log: Path, since: int, words: str) -> float:
     return datetime.strptime(found[0][:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
 
 
-def shown(worker: WorkerProcess) -> Shown:
-    """The gauges of every agent, by partition."""
-    parts: dict[int, dict[str, str]] = defaultdict(dict)
-    for agent, value in _GAUGE.findall(worker.metrics()):
-        parts[partition_of(agent, PARTITIONS)][agent] = value
+def shown(told: str) -> Shown:
+    """The gauges of every agent, by partition, in what `/metrics` has told."""
+    parts: dict[int, dict[str, float]] = defaultdict(dict)
+    for agent, value in _GAUGE.findall(told):
+        parts[partition_of(agent, PARTITIONS)][agent] = float(value)
     return parts
 
 

@@ -96,10 +96,12 @@ def test_each_fault_of_a_worker_under_pressure_is_said(change: dict[str, Any], s
 def test_the_median_return_has_to_be_soon_enough_and_whole() -> None:
     """One that is late is the machine's, most of them are not."""
     quick, slow = Return(1.0, 0.5, 0.5, 0.1, 0.0), Return(4.0, 1.0, 1.0, 0.5, 1.0)
-    found = Recovery(1, 1, scrapes=9, shown_early=0, returns=[slow, quick, quick])
+    found = Recovery(1, 1, scrapes_before=9, shown_early=0, returns=[slow, quick, quick])
     assert found.faults(5.0) == []
     late = replace(found, returns=[slow, quick, slow])
     assert late.faults(5.0) == ["back after 5.5 s of its own"]
     assert late.best == quick
     early = replace(found, shown_early=2)
-    assert early.faults(5.0) == ["2 scrapes showed a part of a partition"]
+    assert early.faults(5.0) == ["2 times a part of a partition was shown"]
+    unseen = replace(found, scrapes_before=2)
+    assert unseen.faults(5.0) == ["only 2 scrapes before all was there"]
