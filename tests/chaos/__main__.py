@@ -27,6 +27,7 @@ REQUIRED: Final = {
     "broker restarts": 10,
     "rebalances by joining and leaving": 20,
     "freezes": 4,
+    "connections reset": 6,
 }
 # By name: the state, how often the worker is killed, and how soon it has to be back.
 RETURNS: Final = (

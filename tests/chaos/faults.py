@@ -88,8 +88,9 @@ class Hand:
     async def _freeze(self, seconds: float) -> None:
         """SIGSTOP past the session timeout, then SIGCONT: a zombie."""
         slot = self._any(static=self.rng.random() < 0.5)
-        await self.fleet.wait_owning(slot, OWNING_S)
-        self.done[await self.fleet.freeze(slot, seconds)] += 1
+        owned = await self.fleet.wait_owning(slot, OWNING_S)
+        fate = await self.fleet.freeze(slot, seconds)
+        self.done[fate if owned else "otherwise"] += 1  # who had nothing was no zombie
 
     async def _storm(self, _: float) -> None:
         """Connections are reset, some at a time."""

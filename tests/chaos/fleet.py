@@ -149,13 +149,16 @@ class Fleet:
             await asyncio.sleep(0.1)
         return "otherwise"
 
-    async def wait_owning(self, slot: Slot, timeout_s: float) -> None:
-        """Until the worker owns something and has caught up on it, or the time is over."""
+    async def wait_owning(self, slot: Slot, timeout_s: float) -> int:
+        """Until the worker owns something and has caught up on it, or the time is over.
+
+        How many partitions it owns then.
+        """
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        while True:
             ready, owned = await asyncio.to_thread(slot.worker.partitions)
-            if ready == owned > 0:
-                return
+            if ready == owned > 0 or time.monotonic() > deadline:
+                return owned
             await asyncio.sleep(0.1)
 
     async def _wait_owned_by_others(self) -> bool:

@@ -15,7 +15,13 @@ from tests.kafka.test_exact import BANK
 from tests.oracle import data_dir
 
 SEED = 11
-REQUIRED = {"SIGKILLs of workers": 5, "rebalances by joining and leaving": 3, "freezes": 1}
+REQUIRED = {
+    "SIGKILLs of workers": 5,
+    "broker restarts": 2,
+    "rebalances by joining and leaving": 3,
+    "freezes": 1,
+    "connections reset": 1,
+}
 
 
 @pytest.mark.timeout(300)

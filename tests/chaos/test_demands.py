@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from tests.chaos.demands import unmet
+from tests.chaos.faults import Hand
 from tests.chaos.findings import Findings
 from tests.chaos.goals import SCOPES_WITH_GOALS
 from tests.chaos.pressure import Pressure
@@ -63,6 +66,30 @@ def test_a_run_that_did_and_saw_enough_leaves_nothing_unmet() -> None:
 def test_too_few_faults_and_unfenced_zombies_are_said(done: dict[str, int], said: str) -> None:
     """One by one."""
     assert unmet(outcome(**done), REQUIRED) == [said]
+
+
+@pytest.mark.parametrize(("owned", "fate"), [(2, "rejoined"), (0, "otherwise")])
+def test_a_frozen_worker_that_had_nothing_was_no_zombie(owned: int, fate: str) -> None:
+    """That it joins again says nothing of fencing, and may not count for it."""
+
+    class OneWorker:
+        """Frozen with so many partitions; joins anew in either case."""
+
+        slots = (SimpleNamespace(is_static=True),)
+
+        def running(self) -> list[Any]:
+            return list(self.slots)
+
+        async def wait_owning(self, *_: Any) -> int:
+            return owned
+
+        async def freeze(self, *_: Any) -> str:
+            return "rejoined"
+
+    nothing: Any = None
+    hand = Hand(cast("Any", OneWorker()), nothing, nothing, Random(1))
+    asyncio.run(hand.strike("freeze", 0.0))
+    assert hand.done == {fate: 1, "freeze": 1}
 
 
 @pytest.mark.parametrize("scope", ["agent", "team", "queue", "channel", "campaign", "site"])
