@@ -93,8 +93,10 @@ class ReadingBook:
             shown = (kind, name, window) in self.held
             own = place_of(kind, name, self._plan.partitions) == place
             expect(shown or not own, f"{kind}/{name}/{window} has events and no reading")
+        ever = view.ever(kind, window, settled)
         for key, (read_at, reading) in self.held.items():
             if key[::2] == (kind, window) and place_of(*key[:2], self._plan.partitions) == place:
+                expect(ever.has(key[1]), f"{key}: a reading of nothing still stands")
                 at = max(settled, read_at)
                 start = view.definitions.span(window, at)[0]
                 if at > settled and start != view.definitions.span(window, view.now)[0]:

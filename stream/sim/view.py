@@ -78,6 +78,15 @@ class View:
         inside = [event for event in self._events if low <= event["at"] < high]
         return self.definitions.grouped(kind, inside).names
 
+    def ever(self, kind: str, window: str, since: int) -> Groups:
+        """The events that the window has held at any time from `since` until now."""
+        low, high = (
+            self.definitions.span(window, since)[0],
+            self.definitions.span(window, self.now)[1],
+        )
+        inside = [event for event in self._events if low <= event["at"] < high]
+        return self.definitions.grouped(kind, inside)
+
     def figures(
         self, kind: str, name: str, window: str, now: int | None = None
     ) -> dict[str, Value]:

@@ -10,6 +10,7 @@ import pytest
 
 from stream.core import rollup
 from stream.core.engine import EARLY, LATE, Applied, Engine
+from stream.core.readings import Readings
 from stream.core.rollup import Rollup
 from stream.core.verdicts import Verdicts
 
@@ -103,6 +104,11 @@ def repeats_told_as_events(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "apply", apply)
 
 
+def emptied_keys_stay(patch: pytest.MonkeyPatch) -> None:
+    """Who has left every window keeps an empty reading for ever."""
+    patch.setattr(Readings, "_take_tombstones", lambda _: [])
+
+
 JUDGING: Final[tuple[Callable[[pytest.MonkeyPatch], None], ...]] = (
     held_for_ever,
     forgotten_while_held,
@@ -112,4 +118,5 @@ JUDGING: Final[tuple[Callable[[pytest.MonkeyPatch], None], ...]] = (
     pending_alerts_wait_for_events,
     ids_asked_after_lateness,
     repeats_told_as_events,
+    emptied_keys_stay,
 )
