@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,3 +122,15 @@ def test_fetches_are_taken_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetcher.PartitionRecords is LeanRecords
     assert fetcher.FetchResult is LeanResult
     assert "FetchResult" in fetcher.Fetcher.fetched_records.__code__.co_names
+
+
+@pytest.mark.parametrize("codec", range(5), ids=["plain", "gzip", "snappy", "lz4", "zstd"])
+def test_records_are_read_by_whatever_codec_they_came(codec: int) -> None:
+    """A producer chooses it: one that cannot be read would stop the worker for ever."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 2**20)
+    for number in range(50):
+        builder.append(number, 1_000, b"k", b"v" * 100, [])
+    found = result(bytes(builder.build()), Position(0), is_lean=True).getall()
+    assert [(record.offset, record.value) for record in found] == [
+        (number, b"v" * 100) for number in range(50)
+    ]
