@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from stream.kafka.delivery import Headers, Outgoing
+from stream.kafka.delivery import Headers, Outgoing, fits
 
 DETAIL_MAX: Final = 500
 REASON: Final = "kpi-reason"
@@ -16,6 +16,8 @@ OFFSET: Final = "kpi-offset"
 TIMESTAMP: Final = "kpi-timestamp"
 # Not among them: it stays with the record when it is refused again, so that a loop is seen.
 REPLAYS: Final = "kpi-replays"
+# The last, with the size, where a record was too large to be written here.
+LEFT_OUT: Final = "kpi-left-out"
 _DIGITS_MAX: Final = 18
 _OURS: Final = (REASON, DETAIL, TOPIC, PARTITION, OFFSET, TIMESTAMP)
 
@@ -34,6 +36,7 @@ class DeadLetter(NamedTuple):
 
     `place`: partition and offset of the dead letter itself. `refused_ms`: when it was written.
     `headers`: the refused record's own. `replays`: how often it was re-submitted before.
+    `is_left_out`: the record was too large to be written here, and is only at its origin.
     """
 
     place: tuple[int, int]
@@ -45,6 +48,20 @@ class DeadLetter(NamedTuple):
     detail: str
     origin: Origin
     replays: int
+    is_left_out: bool = False
+
+
+def dead_letter(record: Any, reason: str, detail: str, origin: Origin) -> Outgoing:
+    """A refused record as it is written: unchanged, or left out where no topic of ours takes it.
+
+    A flush with a record that is refused would fail for ever.
+    """
+    ours = dead_letter_headers(reason, detail, origin)
+    whole = Outgoing(record.key, record.value, [*record.headers, *ours])
+    if fits(whole):
+        return whole
+    size = str(len(record.value or b"")).encode()
+    return Outgoing(None, None, [*ours, (LEFT_OUT, size)])
 
 
 def dead_letter_headers(reason: str, detail: str, origin: Origin) -> Headers:
@@ -81,6 +98,7 @@ def read_letter(record: Any) -> DeadLetter | None:
         _text(ours.get(DETAIL)),
         Origin(_text(ours[TOPIC]), partition, offset, _number(ours.get(TIMESTAMP))),
         (_number(replays[-1]) or 0) if replays else 0,
+        record.key is None and record.value is None and record.headers[-1][0] == LEFT_OUT,
     )
 
 

@@ -13,10 +13,13 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from stream.kafka.blocks import BlockConsumer
+from stream.kafka.topicconfig import RECORD_BYTES_MAX
 
 Headers = list[tuple[str, bytes]]
 
 _NO_HEADERS: Final[Headers] = []
+_BATCH_BYTES: Final = 128  # more than a batch of one record and that record's lengths take
+_HEADER_BYTES: Final = 16
 
 
 class DeliveryError(Exception):
@@ -34,6 +37,22 @@ class Outgoing(msgspec.Struct, gc=False, frozen=True):
     value: bytes | None
     headers: Headers = _NO_HEADERS
     timestamp_ms: int | None = None
+
+
+def record_bytes(record: Outgoing) -> int:
+    """How much a record takes in a batch of its own, at most."""
+    named = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    around = _BATCH_BYTES + _HEADER_BYTES * len(record.headers)
+    return len(record.key or b"") + len(record.value or b"") + named + around
+
+
+def fits(record: Outgoing) -> bool:
+    """Whether the topics that we create take a record.
+
+    What is read may be larger than what may be written: a broker compares what a producer has
+    compressed, which can be a thousandth.
+    """
+    return record_bytes(record) <= RECORD_BYTES_MAX
 
 
 @dataclass(slots=True)

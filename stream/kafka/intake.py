@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+import msgspec
 from faust.types import TP
 
 from stream.core.engine import LATE
@@ -20,8 +21,8 @@ from stream.core.events import (
     Survey,
     routing_key,
 )
-from stream.kafka.deadletters import Origin, dead_letter_headers
-from stream.kafka.delivery import Flush, Outgoing
+from stream.kafka.deadletters import Origin, dead_letter
+from stream.kafka.delivery import Flush, Outgoing, fits
 from stream.kafka.partitioner import partitions_of
 from stream.kafka.site import Site
 
@@ -81,9 +82,9 @@ class Intake:
             return
         telemetry.dead_letters.labels(reason=reason).inc()
         origin = Origin(topic, self._number, record.offset, record.timestamp)
-        headers = dead_letter_headers(reason, detail, origin)
-        self._dead.append(Outgoing(record.key, record.value, [*record.headers, *headers]))
-        self._pending_bytes += len(record.value or b"")
+        letter = dead_letter(record, reason, detail, origin)
+        self._dead.append(letter)
+        self._pending_bytes += len(letter.value or b"")
 
     def write(self, flush: Flush) -> None:
         """Puts what was refused and moved into a flush."""
@@ -141,7 +142,7 @@ class Intake:
         key = routing_key(event)
         place = self._place(key)
         if place != self._number:
-            self._move(record, kind, place, key)
+            self._move(record, kind, event, place, key)
         return place == self._number
 
     def _place(self, key: str) -> int:
@@ -155,11 +156,17 @@ class Intake:
         numbers = partitions_of([key.encode() for key in keys], self._site.topology.partitions)
         self._places.update(zip(keys, numbers, strict=True))
 
-    def _move(self, record: Any, kind: Kind, place: int, key: str) -> None:
-        """Sends a record that another partition owns on, unchanged: it costs speed only."""
-        headers = [*record.headers, (KIND_HEADER, kind.encode())]
-        self._moved.setdefault(place, []).append(Outgoing(key.encode(), record.value, headers))
-        self._pending_bytes += len(record.value or b"")
+    def _move(self, record: Any, kind: Kind, event: Event, place: int, key: str) -> None:
+        """Sends a record that another partition owns on: it costs speed only.
+
+        Unchanged, or without the fields that are not counted where with them it is too large.
+        """
+        mark = (KIND_HEADER, kind.encode())
+        moved = Outgoing(key.encode(), record.value, [*record.headers, mark])
+        if not fits(moved):
+            moved = Outgoing(key.encode(), msgspec.json.encode(event), [mark])
+        self._moved.setdefault(place, []).append(moved)
+        self._pending_bytes += len(moved.value or b"")
         self._site.telemetry.misplaced.inc()
 
     def _note_unknown_fields(self, kind: Kind) -> None:

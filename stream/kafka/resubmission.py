@@ -163,16 +163,20 @@ class Resubmission:
                     await self._deal_with([letter])
 
     async def _send(self, chunk: Sequence[DeadLetter]) -> None:
-        sendable = [letter for letter in chunk if letter.origin.topic in self._inputs]
+        whole = [letter for letter in chunk if not letter.is_left_out]
+        sendable = [letter for letter in whole if letter.origin.topic in self._inputs]
         flush = Flush(0)
         for letter in sendable:
             flush.outputs.setdefault(self._place(letter), []).append(resubmission(letter))
-        unknown = [letter for letter in chunk if letter.origin.topic not in self._inputs]
-        await self._write(flush, sendable, unknown)
+        unknown = [letter for letter in whole if letter.origin.topic not in self._inputs]
+        left_out = [letter for letter in chunk if letter.is_left_out]
+        await self._write(flush, sendable, [*unknown, *left_out])
         for letter in sendable:
             self.report.sent[letter.origin.topic, letter.reason] += 1
         for letter in unknown:
             self.report.left[f"topic {letter.origin.topic!r} is none of the inputs"] += 1
+        for letter in left_out:
+            self.report.left[f"too large, it is only in {letter.origin.topic}"] += 1
 
     async def _leave(self, letter: DeadLetter, why: str) -> None:
         await self._write(Flush(0), [], [letter])

@@ -14,12 +14,14 @@ from stream.core.kpis import SCOPE_KINDS
 from stream.core.rules import Rules
 from stream.kafka.clients import KafkaClients
 from stream.kafka.clocks import CLOCK_KEY
-from stream.kafka.delivery import Flush
+from stream.kafka.deadletters import read_letter
+from stream.kafka.delivery import Flush, fits
 from stream.kafka.partition import PartitionStage
 from stream.kafka.partitioner import partition_of
 from stream.kafka.recovery import StoredState, sort_records
 from stream.kafka.site import Site
 from stream.kafka.telemetry import Telemetry
+from stream.kafka.topicconfig import RECORD_BYTES_MAX
 from stream.kafka.topology import Topology
 
 NOON_MS = 1_710_504_000_000
@@ -204,6 +206,42 @@ def test_a_replays_now_is_the_least_of_both_topics_clocks() -> None:
     assert [dict(record.headers)["kpi-reason"] for record in dead] == [b"invalid", b"invalid"]
 
 
+TOO_LARGE = RECORD_BYTES_MAX - 100
+
+
+def test_a_refused_record_that_no_topic_takes_is_told_of_and_left_where_it_is() -> None:
+    """One compresses to a thousandth; written whole, it would fail every flush for ever."""
+    made = stage()
+    bad = Record("interactions", 0, 1, b"k", b"{" + b"a" * TOO_LARGE)
+    made.apply("interactions", [call(0), bad, call(2)])
+    flush = made.freeze(NOON_MS)
+    assert all(fits(record) for records in flush.outputs.values() for record in records)
+    (dead,) = flush.outputs[TP("dead-letters", 0)]
+    letter = read_letter(bad._replace(key=dead.key, value=dead.value, headers=tuple(dead.headers)))
+    assert letter is not None
+    assert (letter.is_left_out, letter.value, letter.origin.offset) == (True, None, 1)
+    assert dead.headers[-1] == ("kpi-left-out", str(TOO_LARGE + 1).encode())
+    (of_queue,) = made.engine.read_all("queue", "1h")
+    assert of_queue.figures[0].samples == 2
+
+
+def test_a_record_that_is_too_large_to_be_moved_is_moved_without_what_is_not_counted() -> None:
+    """It counts where it should, and only there."""
+    right = partition_of("a-1", 4)
+    here, there = stage((right + 1) % 4, 4), stage(right, 4)
+    record = call(7, agent_id="a-1", more="x" * TOO_LARGE)
+    here.apply("interactions", [record._replace(headers=(("trace", b"t"),))])
+    (moved,) = here.freeze(NOON_MS).outputs[TP("agent-facts", right)]
+    assert len(moved.value or b"") < 1_000
+    fact = Record("agent-facts", right, 0, moved.key, moved.value, tuple(moved.headers))
+    plain = call(7, agent_id="a-1")
+    for topic, found in (("agent-facts", fact), ("interactions", plain)):
+        there.apply(topic, [found])
+    there.freeze(NOON_MS)
+    (of_agent,) = there.engine.read_all("agent", "1h")
+    assert of_agent.figures[0].samples == 1
+
+
 def test_a_record_on_a_wrong_partition_is_sent_on_unchanged_and_counted_there() -> None:
     """It goes to the agent's partition through agent-facts, with its kind, and counts once."""
     right = partition_of("a-1", 4)
@@ -252,9 +290,9 @@ def test_a_window_longer_than_what_was_kept_says_since_when_it_is_complete() -> 
 def test_what_waits_for_a_flush_is_bounded_in_bytes_too() -> None:
     """While the broker is away, ten thousand large records would be gigabytes."""
     made = stage()
-    large = call(0)._replace(value=b"x" * 8 * 1024 * 1024)
+    large = call(0)._replace(value=b"x" * 7 * 1024 * 1024)
     full = []
-    for number in (8, 1):
+    for number in (9, 1):
         made.apply("interactions", [large._replace(offset=n) for n in range(number)])
         full.append(made.is_full)
     made.freeze(NOON_MS)

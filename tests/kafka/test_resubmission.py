@@ -51,6 +51,17 @@ def test_a_record_comes_back_as_it_was_with_a_mark(desk: Desk) -> None:
     assert report.sent == {(desk.settings.topics.interactions, "invalid"): 1}
 
 
+def test_what_was_too_large_to_be_written_stays_where_it_is(desk: Desk) -> None:
+    """A record without a value in its place would be another one."""
+    left_out = desk.letter(0, value=None, key=None)
+    desk.put([left_out._replace(headers=(*left_out.headers, ("kpi-left-out", b"9000000")))])
+    desk.put([desk.letter(1)])
+    report = replay(desk)
+    topic = desk.settings.topics.interactions
+    assert report.left == {f"too large, it is only in {topic}": 1}
+    assert events(desk) == {b"k1": 1}
+
+
 def test_each_comes_back_once_however_often_one_asks(desk: Desk) -> None:
     """Also what is refused after the first run; and a tombstone without a key."""
     desk.put([desk.letter(n) for n in range(4)] + [desk.letter(4, value=None, key=None)])
