@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from tests.kafka_broker.broker import KafkaBroker, why_unavailable
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 
 _FIGURE = "figure"
+
+# A slow example is another process's doing; under CI Hypothesis sees to that, and to more, itself.
+if not os.environ.get("CI"):
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
 
 
 class NewKafka(Protocol):
