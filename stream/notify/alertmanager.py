@@ -5,7 +5,8 @@ Telling is level-triggered: what was not taken is part of the next telling, so n
 An end that it took is not told again: of one that it has already told, it tells once more as soon
 as others of the group have begun meanwhile (prometheus/alertmanager#844). It may have died before
 it told; so it is asked when it was started, and one that was started anew, was out of reach or does
-not say is told of all ends anew.
+not say is told of all ends anew. And a notifier that was frozen and replaced may have told it later
+that the alert fires: an end of what it lists as active it does not know.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import aiohttp
-from msgspec import DecodeError, Struct, json
+from msgspec import DecodeError, Struct, field, json
 from tenacity import retry_if_exception_type
 from yarl import URL
 
 from stream.notify.book import Notice
-from stream.notify.labels import Posting, in_order
+from stream.notify.labels import LISTING_FILTERS, Posting, in_order
 from stream.notify.retries import retrying
 from stream.notify.telemetry import Telemetry
 
@@ -32,6 +33,7 @@ TIMEOUT_S: Final = 10.0
 BATCH: Final = 100
 _TOO_MANY: Final = 429
 _SERVER_FAULT: Final = 500
+_UNANSWERED: Final = (aiohttp.ClientError, TimeoutError, OSError, DecodeError)
 
 
 class UnreachableError(Exception):
@@ -48,7 +50,14 @@ class _Status(Struct):
     uptime: str
 
 
+class _Listed(Struct):
+    """An alert that it holds as active, silenced and inhibited ones among them."""
+
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
 _read_status: Final = json.Decoder(_Status).decode
+_read_listed: Final = json.Decoder(list[_Listed]).decode
 
 Due = Callable[[], list[Notice]]
 """The notices that are to be told now."""
@@ -95,20 +104,33 @@ class Alertmanager:
         for alert_id in alert_ids:
             self._knows.pop(alert_id, None)
 
-    async def tell(self, due: Due, posting: Callable[[Notice], Posting]) -> None:
+    async def tell(
+        self, due: Due, posting: Callable[[Notice], Posting], *, listing: bool = False
+    ) -> None:
         """Tells it what is `due`, asked before each try; what it did not take stays unknown to it.
 
         Started anew it has forgotten all it knew, and out of reach it may have been started anew.
+        `listing`: it is asked before which alerts are active.
         """
         when = retry_if_exception_type(UnreachableError)
         tries = retrying(self._telemetry, self.name, TRIES, when, reraise=True)
         try:
-            await tries(self._tell_once, due, posting)
+            await tries(self._tell_once, due, posting, listing)
         except UnreachableError:
             self._telemetry.note_outcome(self.name, taken=False)
 
-    async def _tell_once(self, due: Due, posting: Callable[[Notice], Posting]) -> None:
+    async def _tell_once(
+        self,
+        due: Due,
+        posting: Callable[[Notice], Posting],
+        listing: bool,  # noqa: FBT001 - passed on
+    ) -> None:
         await self._ask_when_started()
+        for alert_id in await self._ask_what_is_active() if listing else ():
+            known = self._knows.get(alert_id)
+            if known is not None and not known.is_firing:
+                log.info("%s was told again that %s fires, after its end", self.name, alert_id)
+                del self._knows[alert_id]
         every = due()
         for batch in _batches(every):
             await self._tell_batch(batch, posting)
@@ -146,17 +168,28 @@ class Alertmanager:
 
     async def _ask_when_started(self) -> None:
         """One that is another than last time knows nothing."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with self._session.get(self._status_url, timeout=timeout) as answer:
-                answer.raise_for_status()
-                started = _read_status(await answer.read()).uptime
-        except (aiohttp.ClientError, TimeoutError, OSError, DecodeError):
+            started = _read_status(await self._get(self._status_url)).uptime
+        except _UNANSWERED:
             self._says_when_started = False
             return
         if self._started not in {None, started}:
             self._knows.clear()
         self._started, self._says_when_started = started, True
+
+    async def _ask_what_is_active(self) -> frozenset[str]:
+        """The ids of our alerts; none where it does not say, which is nobody's failure."""
+        try:
+            listed = _read_listed(await self._get(self._url.with_query(LISTING_FILTERS)))
+        except _UNANSWERED:
+            return frozenset()
+        return frozenset(each.annotations.get("alert_id", "") for each in listed)
+
+    async def _get(self, url: URL) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with self._session.get(url, timeout=timeout) as answer:
+            answer.raise_for_status()
+            return await answer.read()
 
     async def _post(self, postings: Sequence[Posting]) -> None:
         try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from stream.notify.book import Notice
 from stream.notify.message import Message
 
 Posting = dict[str, Any]
+
+LISTING_FILTERS: Final = [("filter", 'scope=~".+"'), ("filter", 'id=~".+"')]
+"""What every alert of ours has, for `GET /api/v2/alerts`: others' are not asked for."""
 
 
 def labels(notice: Notice) -> dict[str, str]:

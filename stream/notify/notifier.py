@@ -163,7 +163,8 @@ class Notifier:
             return [n for n in self.book if n.is_firing or alertmanager.lacks(n)]
 
         while True:
-            await alertmanager.tell(due, self._posting)
+            has_ends = not all(n.is_firing for n in self.book)
+            await alertmanager.tell(due, self._posting, listing=has_ends)
             tell_all_at = time.monotonic() + self._settings.resend / 1000
             while (left_s := tell_all_at - time.monotonic()) > 0:
                 with suppress(TimeoutError):

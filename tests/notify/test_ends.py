@@ -3,76 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
 from stream.notify import notifier
+from tests.notify.forgetful import Forgetful
 from tests.notify.inprocess import Running, notifying, until
 from tests.notify.records import now_ms, record
-
-
-class Forgetful:
-    """In place of an Alertmanager: says when it was started and takes alerts, if it likes."""
-
-    def __init__(self) -> None:
-        self.started: str | None = "2026-03-02T08:00:00Z"
-        self.takes = True
-        self.ends = 0
-        self.asked = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def hears_of_the_end_anew(self) -> Callable[[], bool]:
-        """Whether it has since."""
-        before = self.ends
-        return lambda: self.ends > before
-
-    def _take(self, postings: list[dict[str, Any]]) -> int:
-        if not self.takes:
-            return 503
-        self.ends += sum(p["annotations"]["summary"].find("met again") > 0 for p in postings)
-        return 200
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        own = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                own.asked += 1
-                is_told = own.started is not None and own.takes
-                self.send_response(200 if is_told else 404)
-                self.end_headers()
-                self.wfile.write(json.dumps({"uptime": own.started}).encode())
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(own._take(json.loads(body)))
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        return Handler
 
 
 async def end_one(running: Running, forgetful: Forgetful) -> None:
