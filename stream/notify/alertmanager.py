@@ -84,6 +84,7 @@ class Alertmanager:
         self._session = session
         self._telemetry = telemetry
         self._knows: dict[str, _Known] = {}
+        self._listed: frozenset[str] = frozenset()
         self._is_reachable = True
 
     def knows(self, notice: Notice) -> bool:
@@ -98,6 +99,10 @@ class Alertmanager:
     def lacks(self, notice: Notice) -> bool:
         """Whether it does not know this, or may have forgotten it without a word."""
         return not (self._says_when_started and self.knows(notice))
+
+    def lists(self, notice: Notice) -> bool:
+        """Whether it holds the alert as active; known only while it is told with `listing`."""
+        return notice.alert_id in self._listed
 
     def forget(self, alert_ids: Iterable[str]) -> None:
         """These will not be asked about again."""
@@ -126,7 +131,8 @@ class Alertmanager:
         listing: bool,  # noqa: FBT001 - passed on
     ) -> None:
         await self._ask_when_started()
-        for alert_id in await self._ask_what_is_active() if listing else ():
+        self._listed = await self._ask_what_is_active() if listing else frozenset()
+        for alert_id in self._listed:
             known = self._knows.get(alert_id)
             if known is not None and not known.is_firing:
                 log.info("%s was told again that %s fires, after its end", self.name, alert_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from stream.kafka.clients import committed_reader
 from stream.kafka.topicconfig import COMPACTED
 from stream.kafka.topicids import topic_ids
 from stream.kafka.topology import administration, create_topics, partition_counts
+from stream.notify.hearing import Hearing
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +60,20 @@ class Inbox:
         """Connects to nothing yet."""
         self.source = source
         self.lag = 0
-        self.heard_ms: int | None = None
         self.next_offsets: dict[str, int] = {}
         self._places = [TopicPartition(source.topic, n) for n in range(source.partitions)]
         self._consumer = committed_reader(settings)
+        self._hearing = Hearing()
+
+    @property
+    def heard_ms(self) -> int | None:
+        """When all partitions were last answered for."""
+        return self._hearing.all_ms
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether there may be news that a broker has not told us for a while."""
+        return self._hearing.is_cut_off(_wall_ms())
 
     async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
         """Goes on at these offsets by partition; returns where the topic ends now.
@@ -83,21 +95,23 @@ class Inbox:
                 wanted = starts[place]
             consumer.seek(place, wanted)
             self.next_offsets[str(place.partition)] = wanted
+        self._hearing.begin(_wall_ms())
         return {TP(*place): end for place, end in ends.items()}
 
     async def read(self) -> list[Any]:
         """The next records, none if none come within a second.
 
-        None also while no broker answers: `heard_ms` is when all partitions were last answered for.
+        None also while no broker answers, which `heard_ms` and `is_cut_off` tell.
         """
         self._adopt_new_partitions()
+        # Asked before: what an answer brought until here is among what is found.
+        polled = self._consumer.last_poll_timestamp
+        answered_ms = {place.partition: polled(place) for place in self._places}
         found = await self._consumer.getmany(timeout_ms=_POLL_MS)
         for place in self._places:
             self.next_offsets[str(place.partition)] = await self._consumer.position(place)
         self.lag = sum(self._behind(place) for place in self._places)
-        heard_ms = [self._consumer.last_poll_timestamp(place) for place in self._places]
-        if all(at_ms is not None for at_ms in heard_ms):
-            self.heard_ms = min(heard_ms)
+        self._hearing.note(answered_ms, self.lag)
         return [record for records in found.values() for record in records]
 
     def _adopt_new_partitions(self) -> None:
@@ -124,3 +138,8 @@ class Inbox:
     def _behind(self, place: TopicPartition) -> int:
         end = self._consumer.last_stable_offset(place)
         return 0 if end is None else max(0, end - self.next_offsets[str(place.partition)])
+
+
+def _wall_ms() -> int:
+    """By the clock that aiokafka notes answers by."""
+    return time.time_ns() // 1_000_000

@@ -66,6 +66,7 @@ class Notifier:
         self._now_ms = now_ms
         self._news = [asyncio.Event() for _ in receivers.alertmanagers]
         self._read_at = time.monotonic()
+        self._was_cut_off = False
         self._apps = Succession(settings.app, settings.notify.keep)
         self._intake = Intake(self._apps, rosters, telemetry, now_ms)
         self.book = Book()
@@ -74,7 +75,8 @@ class Notifier:
     def detail(self) -> str:
         """How it goes, in a line."""
         firing = sum(notice.is_firing for notice in self.book)
-        return f"{firing} alerts fire, {self._inbox.lag} records are not read yet"
+        found = f"{firing} alerts fire, {self._inbox.lag} records are not read yet"
+        return f"hears nothing of Kafka; {found}" if self._inbox.is_cut_off else found
 
     @property
     def is_stuck(self) -> bool:
@@ -132,7 +134,17 @@ class Notifier:
         while True:
             self._read_at = time.monotonic()
             await self._take(await self._inbox.read())
+            self._note_cut_off()
             self._show()
+
+    def _note_cut_off(self) -> None:
+        """Says so; what was held back is told as soon as it is over."""
+        was_cut_off, self._was_cut_off = self._was_cut_off, self._inbox.is_cut_off
+        if self._was_cut_off and not was_cut_off:
+            log.warning("hearing nothing of Kafka: telling only of what receivers hold as active")
+        elif was_cut_off and not self._was_cut_off:
+            log.info("Kafka is heard again")
+            self._wake()
 
     async def _take(self, records: Sequence[Any]) -> None:
         """Notes what records say and how far was read; wakes who has to tell of it."""
@@ -154,17 +166,25 @@ class Notifier:
         await self._memory.save(change)
 
     async def _keep_telling(self, alertmanager: Alertmanager, news: asyncio.Event) -> None:
-        """What is new at once, and every `resend` all that fires besides."""
+        """What is new at once, and every `resend` all that fires besides.
+
+        Cut off from Kafka only what it holds as active: what fires does not end for lack of news,
+        and what another notifier has ended does not begin again.
+        """
+
+        def may_tell(notice: Notice) -> bool:
+            return not self._inbox.is_cut_off or alertmanager.lists(notice)
 
         def news_of() -> list[Notice]:
-            return [n for n in self.book if alertmanager.lacks(n)]
+            return [n for n in self.book if alertmanager.lacks(n) and may_tell(n)]
 
         def due() -> list[Notice]:
-            return [n for n in self.book if n.is_firing or alertmanager.lacks(n)]
+            found = [n for n in self.book if n.is_firing or alertmanager.lacks(n)]
+            return [n for n in found if may_tell(n)]
 
         while True:
-            has_ends = not all(n.is_firing for n in self.book)
-            await alertmanager.tell(due, self._posting, listing=has_ends)
+            doubtful = self._inbox.is_cut_off or not all(n.is_firing for n in self.book)
+            await alertmanager.tell(due, self._posting, listing=doubtful)
             tell_all_at = time.monotonic() + self._settings.resend / 1000
             while (left_s := tell_all_at - time.monotonic()) > 0:
                 with suppress(TimeoutError):

@@ -45,6 +45,7 @@ class SaidInbox:
         self.source = Source("alerts", 1, "")
         self.lag = 0
         self.heard_ms: int | None = None
+        self.is_cut_off = False
         self.next_offsets = {"0": 0}
         self._before = before
         self._said: asyncio.Queue[Record] = asyncio.Queue()

@@ -107,3 +107,32 @@ def test_it_says_since_when_it_hears_nothing() -> None:
         assert made.heard_ms == 7_000
 
     asyncio.run(run())
+
+
+def test_it_is_cut_off_until_what_was_missed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that comes while records are asked for may have brought more than was found."""
+    clock_ms = 1_000_000
+    monkeypatch.setattr("stream.notify.inbox._wall_ms", lambda: clock_ms)
+
+    async def run() -> None:
+        nonlocal clock_ms
+        made, consumer = inbox()
+        await made.open({"0": 30})
+        await made.read()
+        seen = [made.is_cut_off]
+        clock_ms += 20 * 60_000
+        seen.append(made.is_cut_off)
+
+        async def answered(timeout_ms: int) -> dict[Any, list[Any]]:
+            nonlocal clock_ms
+            clock_ms += timeout_ms // 2
+            consumer.heard_ms = {0: clock_ms}
+            return {}
+
+        consumer.getmany = answered
+        for _ in range(4):
+            await made.read()
+            seen.append(made.is_cut_off)
+        assert seen == [False, True, True, True, False, False]
+
+    asyncio.run(run())

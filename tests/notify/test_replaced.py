@@ -1,4 +1,4 @@
-"""A notifier that was frozen or cut off, and replaced, tells that what is over fires."""
+"""A notifier that was frozen or cut off, and replaced: what it knows to fire may be over."""
 
 from __future__ import annotations
 
@@ -64,6 +64,70 @@ def test_one_that_does_not_say_what_is_active_is_told_as_before(tmp_path: Path) 
     asyncio.run(run())
 
 
+def test_cut_off_it_tells_only_what_is_still_held_as_active(tmp_path: Path) -> None:
+    """What fires does not end for lack of news; what another has ended does not begin again."""
+
+    async def run() -> None:
+        with Forgetful() as forgetful:
+            async with notifying([forgetful.url], tmp_path, resend="200ms") as running:
+                forgetful.active = []
+                held, ended = record(name="a-1"), record(name="a-2")
+                running.say(held, ended)
+                both = {(each["alert_id"], False) for each in (held, ended)}
+                await until(lambda: forgetful.heard_since(0) == both, "both fire")
+                running.inbox.is_cut_off = True
+                await come_to_rounds(forgetful, 2)
+                forgetful.active = [held["alert_id"]]
+                done = len(forgetful.told)
+                await until(lambda: len(forgetful.told) >= done + 3, "three more tellings")
+                assert forgetful.heard_since(done) == {(held["alert_id"], False)}
+                assert running.notifier.detail.startswith("hears nothing of Kafka; 2 alerts fire")
+                done, running.inbox.is_cut_off = len(forgetful.told), False
+                await until(lambda: forgetful.heard_since(done) == both, "both are told again")
+                assert running.notifier.detail.startswith("2 alerts fire")
+
+    asyncio.run(run())
+
+
+def test_cut_off_it_does_not_end_what_another_alert_of_the_same_labels_has_begun(
+    tmp_path: Path,
+) -> None:
+    """An Alertmanager started anew is told of ends again; not by one that knows of no successor."""
+
+    async def run() -> None:
+        with Forgetful() as forgetful:
+            async with notifying([forgetful.url], tmp_path, resend="200ms") as running:
+                forgetful.active = []
+                await come_and_gone(running, forgetful, "a-1")
+                running.inbox.is_cut_off = True
+                done, forgetful.started = len(forgetful.told), "2026-03-02T09:00:00Z"
+                await come_to_rounds(forgetful, 3)
+                assert not forgetful.heard_since(done)
+                running.inbox.is_cut_off = False
+                await until(forgetful.hears_of_the_end_anew(), "it is told anew")
+
+    asyncio.run(run())
+
+
+def test_what_was_held_back_is_told_as_soon_as_kafka_is_heard(tmp_path: Path) -> None:
+    """Not with the next telling of all, which may be an hour away."""
+
+    async def run() -> None:
+        with Forgetful() as forgetful:
+            async with notifying([forgetful.url], tmp_path, resend="30m", keep="1h") as running:
+                await until(lambda: forgetful.asked == 1, "all is told")
+                running.inbox.is_cut_off = True
+                running.say(record())
+                await until(lambda: forgetful.asked == 2, "news has come")
+                await asyncio.sleep(0.3)
+                assert not forgetful.told
+                running.inbox.is_cut_off = False
+                running.say(record("pending", "a-2"))
+                await until(lambda: len(forgetful.told) == 1, "it is told")
+
+    asyncio.run(run())
+
+
 @pytest.mark.usefixtures("alertmanager_runs")
 def test_an_alertmanager_that_is_told_firing_after_an_end_comes_to_hold_it_ended(
     tmp_path: Path,
@@ -86,3 +150,9 @@ def test_an_alertmanager_that_is_told_firing_after_an_end_comes_to_hold_it_ended
                 await until(lambda: not alertmanager.alerts(), "it has ended again")
 
     asyncio.run(run())
+
+
+async def come_to_rounds(forgetful: Forgetful, rounds: int) -> None:
+    """Waits for so many more tellings, the one on its way not counted."""
+    before = forgetful.asked
+    await until(lambda: forgetful.asked > before + rounds, "it is told")
