@@ -21,6 +21,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream.kafka.owned import SESSION_TIMEOUT_S
 from tests.bench import cores
 from tests.bench.load import Load, prepare
 from tests.bench.meter import measure
@@ -34,6 +35,7 @@ from tests.bench.turns import Turns, take_turns
 LOAD_PER_S: Final = 2_000
 _WITHIN_S: Final = 120.0
 _POLL_S: Final = 0.05
+_GONE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Recovery:
     async def _restore(self, turns: Turns, task: Task) -> dict[str, float]:
         with _worker(task, 0) as worker:
             await asyncio.to_thread(worker.workers[0].wait_ready)
+            if (held := worker.workers[0].partitions()) != (task.partitions, task.partitions):
+                raise BenchError(f"restored {held[0]} of {task.partitions} partitions")
             rows = worker.metric("kpi_stream_rows", 'stage="rows"')
             seconds = worker.metric("kpi_stream_recovery_seconds")
             began_s = time.monotonic()
@@ -82,6 +86,8 @@ class Recovery:
             await asyncio.to_thread(worker.workers[0].wait_ready)
             ready_s = time.monotonic() - began_s
             pause_s = await self._rebalance(turns, worker)
+        # Else the next round's worker would be given what this one's second does not hold.
+        await asyncio.sleep(SESSION_TIMEOUT_S + _GONE_S)
         ours = {"rows": rows, "recovery_s": seconds, "rows_per_s": rows / seconds}
         return {**ours, "sigkill_to_ready_s": ready_s, "rebalance_pause_s": pause_s}
 
