@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -74,6 +74,21 @@ def committed(bootstrap: str, group: str, topic: str, partition: int) -> int | N
         return None if place is None else int(place.offset)
 
     return _with_admin(bootstrap, run)
+
+
+def reset_offset(bootstrap: str, group: str, topic: str, partition: int) -> None:
+    """Commits the beginning for a group without members, as `kafka-consumer-groups` does."""
+
+    async def run() -> None:
+        place = TopicPartition(topic, partition)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
+        )
+        consumer.assign([place])
+        async with consumer:
+            await consumer.commit({place: 0})
+
+    asyncio.run(run())
 
 
 def _with_admin(bootstrap: str, ask: Callable[[AIOKafkaAdminClient], Awaitable[Answer]]) -> Answer:

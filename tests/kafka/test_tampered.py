@@ -61,6 +61,13 @@ def recreate_and_fill_input(settings: Settings) -> None:
     send(settings["broker"], calls(settings, 3 * EVENTS))
 
 
+def reset_offsets(settings: Settings) -> None:
+    """The group is to begin anew, with the state that it has."""
+    topic = settings["topics"]["interactions"]
+    admin.reset_offset(settings["broker"], settings["app"], topic, 0)
+    assert admin.committed(settings["broker"], settings["app"], topic, 0) == 0
+
+
 def add_partitions(settings: Settings) -> None:
     """All topics get more partitions: agents' events are elsewhere from now on."""
     inputs = (settings["topics"][name] for name in ("interactions", "surveys", "agent_facts"))
@@ -74,6 +81,7 @@ def add_partitions(settings: Settings) -> None:
     [
         (delete_changelog, "the changelog holds no state: was it deleted"),
         (recreate_and_fill_input, "is not the topic that was counted, but another of its name"),
+        (reset_offsets, "were the group's offsets reset, or the topic recreated"),
         (add_partitions, "the stored state is of 1 partitions, the topics have 3"),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
