@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.notify.listener import Listener
 
 
-class Forgetful:
+class Forgetful(Listener):
     """Says when it was started, takes alerts and lists those that are active, if it likes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.started: str | None = "2026-03-02T08:00:00Z"
         self.takes = True
         self.active: list[str] | None = None
         self.told: list[tuple[str, bool]] = []
         self.ends = 0
         self.asked = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def hears_of_the_end_anew(self) -> Callable[[], bool]:
         """Whether it has since."""

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
+from tests.notify.listener import Listener
 from tests.ports import free_port
 
 
-class Webhook:
+class Webhook(Listener):
     """Keeps the bodies of what is posted to it, and when that was; answers `status`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.status = 200
         self.told: list[Any] = []
         self.paths: list[str] = []
         self.came: list[float] = []
         self.tries = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._server.server_address[1])
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def alerts(self) -> list[tuple[str, str, str]]:
         """Of Alertmanager's messages: each alert's goal, id and status, in the order told."""
