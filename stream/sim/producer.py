@@ -65,10 +65,6 @@ class Batch:
         self.contents.append((key, value, tuple(headers)))
         return self
 
-    def record_count(self) -> int:
-        """How many there are."""
-        return len(self.contents)
-
 
 class SimProducer:
     """One producer. After a failure it is of no use: its sequence numbers are off.

@@ -65,7 +65,7 @@ def test_a_second_run_in_the_same_process_is_the_same() -> None:
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some seed among the first finds a breach once a defence is taken out."""
     plant(monkeypatch)
-    for seed in (LAST_FOUND.get(plant.__name__, 0), *range(MUTANT_SEEDS)):
+    for seed in dict.fromkeys((LAST_FOUND.get(plant.__name__, 0), *range(MUTANT_SEEDS))):
         outcome = run_seed(seed)
         if outcome.breaches:
             print(f"{plant.__name__}: seed {seed}: {outcome.breaches[0]}")  # noqa: T201 - shown on demand

@@ -64,6 +64,8 @@ class Recovery:
             with _worker(task, 0) as worker:
                 await measure(worker, turns.admin)
             for number in range(1, run.rounds + 1):
+                if number > 1:  # else its worker is given only what the last one's second left
+                    await asyncio.sleep(SESSION_TIMEOUT_S + _GONE_S)
                 changelog = KpiStream(task).changelog
                 limit = await asyncio.to_thread(_bare, turns.bootstrap, changelog)
                 ours = await self._restore(turns, task)
@@ -86,8 +88,6 @@ class Recovery:
             await asyncio.to_thread(worker.workers[0].wait_ready)
             ready_s = time.monotonic() - began_s
             pause_s = await self._rebalance(turns, worker)
-        # Else the next round's worker would be given what this one's second does not hold.
-        await asyncio.sleep(SESSION_TIMEOUT_S + _GONE_S)
         ours = {"rows": rows, "recovery_s": seconds, "rows_per_s": rows / seconds}
         return {**ours, "sigkill_to_ready_s": ready_s, "rebalance_pause_s": pause_s}
 
