@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -21,6 +20,7 @@ from stream.durations import parse_duration_ms
 from stream.instant import Instant
 from stream.kafka.app import EXPLAINED, is_refusal
 from stream.supervisor import REFUSED
+from stream.wallclock import wall_clock_ms
 from stream.yamlfile import Faults
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -47,7 +47,7 @@ class Since(Instant):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Epoch milliseconds."""
         try:
-            return time.time_ns() // 1_000_000 - parse_duration_ms(value)
+            return wall_clock_ms() - parse_duration_ms(value)
         except ValueError:
             return super().convert(value, param, ctx)
 

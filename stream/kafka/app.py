@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from stream.kafka.stage import Lane
 from stream.kafka.tables import TABLE_NAME, RowTable, RowTableManager
 from stream.kafka.topology import ROLLUPS, ROWS, NoBrokerError, TopologyError
 from stream.kafka.transactions import ExactlyOnce
+from stream.wallclock import wall_clock_ms
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,6 @@ Now = Callable[[], int]
 def is_refusal(error: BaseException | None) -> bool:
     """Whether another start would end the same way."""
     return isinstance(error, REFUSALS) and not isinstance(error, NoBrokerError)
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970 UTC; the engine itself never asks."""
-    return time.time_ns() // 1_000_000
 
 
 class KpiApp(faust.App):

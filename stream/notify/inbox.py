@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from stream.kafka.topicconfig import COMPACTED
 from stream.kafka.topicids import topic_ids
 from stream.kafka.topology import administration, create_topics, partition_counts
 from stream.notify.hearing import Hearing
+from stream.wallclock import wall_clock_ms
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Inbox:
     @property
     def is_cut_off(self) -> bool:
         """Whether there may be news that a broker has not told us for a while."""
-        return self._hearing.is_cut_off(_wall_ms())
+        return self._hearing.is_cut_off(wall_clock_ms())  # by which aiokafka notes answers, too
 
     async def open(self, offsets: Mapping[str, int]) -> dict[TP, int]:
         """Goes on at these offsets by partition; returns where the topic ends now.
@@ -95,7 +95,7 @@ class Inbox:
                 wanted = starts[place]
             consumer.seek(place, wanted)
             self.next_offsets[str(place.partition)] = wanted
-        self._hearing.begin(_wall_ms())
+        self._hearing.begin(wall_clock_ms())
         return {TP(*place): end for place, end in ends.items()}
 
     async def read(self) -> list[Any]:
@@ -138,8 +138,3 @@ class Inbox:
     def _behind(self, place: TopicPartition) -> int:
         end = self._consumer.last_stable_offset(place)
         return 0 if end is None else max(0, end - self.next_offsets[str(place.partition)])
-
-
-def _wall_ms() -> int:
-    """By the clock that aiokafka notes answers by."""
-    return time.time_ns() // 1_000_000

@@ -23,6 +23,7 @@ from stream.notify.message import Message, Wording
 from stream.notify.rosters import Rosters
 from stream.notify.succession import Succession
 from stream.notify.telemetry import Telemetry
+from stream.wallclock import wall_clock_ms
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Notifier:
         memory: Memory,
         inbox: Inbox,
         receivers: Receivers,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """`now_ms` is the wall clock's."""
         self._settings = settings.notify

@@ -17,9 +17,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.config import Settings, load_settings
-from stream.kafka.app import wall_clock_ms
 from stream.kafka.connection import connection_options
 from stream.kafka.topology import prepare
+from stream.wallclock import wall_clock_ms
 from tests.deploy.exporter import DEPLOY
 from tests.kafka.admin import create_topics
 from tests.kafka.live import WorkerProcess, send, wait_until, written_settings

@@ -112,7 +112,7 @@ def test_it_says_since_when_it_hears_nothing() -> None:
 def test_it_is_cut_off_until_what_was_missed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes while records are asked for may have brought more than was found."""
     clock_ms = 1_000_000
-    monkeypatch.setattr("stream.notify.inbox._wall_ms", lambda: clock_ms)
+    monkeypatch.setattr("stream.notify.inbox.wall_clock_ms", lambda: clock_ms)
 
     async def run() -> None:
         nonlocal clock_ms
